@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: BSD-3-Clause
+#
+#   make              build/kelvin-server
+#   make run          install what is missing, build, serve on 127.0.0.1:6379 with the data in ./data
+#   make test         install what is missing, build, run all tests
+#   make unit         unit tests alone (TESTS=tests/unit/base: only those below that folder)
+#   make lint         layer check, clang-tidy, cppcheck, shellcheck
+#   make bench        compare the speed with redis-server's
+#   make torture      crash and fault tests that take long
+#   make fuzz         fuzz the parsers
+#   make install      PREFIX=/usr/local DESTDIR=   (make uninstall takes it away again)
+#   make clean
+#
+# Variables: CC, CXX, CFLAGS, LDFLAGS as usual; BUILD=folder; WERROR=1 (or CI=1) makes warnings
+# errors; V=1 shows the commands; LTO=1; SAN=address|undefined|thread builds with a sanitizer into $(BUILD)/$(SAN).
+# A new source or test file needs no line here.
+
+BUILD  ?= build
+PREFIX ?= /usr/local
+CFLAGS ?= -O2 -g
+SAN    ?=
+DATA   ?= ./data
+TESTS  ?= tests/unit
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
+
+# All processors, unless the caller says otherwise.
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+
+OUT    := $(BUILD)$(if $(SAN),/$(SAN))
+SERVER := $(OUT)/kelvin-server
+
+# ---- flags -----------------------------------------------------------------------------------
+
+IS_CLANG := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
+
+WARNINGS   := -Wall -Wextra -Wshadow -Wconversion
+C_WARNINGS := -Wstrict-prototypes -Wmissing-prototypes
+ifneq ($(IS_CLANG),)
+WARNINGS   += -Wno-sign-conversion
+endif
+ifneq ($(filter 1,$(WERROR) $(CI))$(filter true,$(CI)),)
+WARNINGS   += -Werror
+endif
+
+OUR_CPPFLAGS := -Isrc -D_GNU_SOURCE
+OUR_FLAGS    := -pthread -fno-omit-frame-pointer
+LIBRARIES    := -lleveldb -levent -lm -pthread
+
+ifeq ($(SAN),)
+OUR_CPPFLAGS += -DKELVIN_JEMALLOC
+LIBRARIES    += -ljemalloc
+else ifeq ($(SAN),address)
+OUR_FLAGS    += -fsanitize=address,undefined -fno-sanitize-recover=all
+else ifeq ($(SAN),undefined)
+OUR_FLAGS    += -fsanitize=undefined -fno-sanitize-recover=all
+else ifeq ($(SAN),thread)
+OUR_FLAGS    += -fsanitize=thread
+else
+$(error SAN must be address, undefined or thread, not "$(SAN)")
+endif
+
+ifeq ($(LTO),1)
+OUR_FLAGS    += $(if $(IS_CLANG),-flto,-flto=auto)
+AR           := $(if $(IS_CLANG),llvm-ar,gcc-ar)
+endif
+
+COMPILE_C   = $(CC) -std=c11 $(OUR_CPPFLAGS) $(CPPFLAGS) $(CFLAGS) $(OUR_FLAGS) $(WARNINGS) $(C_WARNINGS)
+COMPILE_CXX = $(CXX) -std=c++17 $(OUR_CPPFLAGS) $(CPPFLAGS) $(CFLAGS) $(OUR_FLAGS) $(WARNINGS)
+# C++ links, since LevelDB is C++. -rdynamic: a failed assertion names the functions.
+LINK        = $(CXX) $(CFLAGS) $(OUR_FLAGS) -rdynamic $(LDFLAGS)
+
+Q := $(if $(V),,@)
+ifneq ($(V),1)
+say = @echo '  $(1)'
+endif
+
+# ---- files -----------------------------------------------------------------------------------
+
+SOURCES    := $(sort $(shell find src -name '*.c' -o -name '*.cc'))
+OBJECTS    := $(patsubst %,$(OUT)/%.o,$(SOURCES))
+MAIN       := $(OUT)/src/server/main.c.o
+LIBRARY    := $(OUT)/libkelvin.a
+UNIT_TESTS := $(patsubst %.c,$(OUT)/%,$(sort $(shell find $(TESTS) -name '*_test.c' 2>/dev/null)))
+TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c)))
+
+.PHONY: all objects tests run test unit lint bench torture fuzz install uninstall clean deps FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+# Before there is a main the layers can be built nevertheless.
+all: objects $(if $(wildcard src/server/main.c),$(SERVER))
+objects: $(OBJECTS)
+tests: $(UNIT_TESTS)
+
+$(SERVER): $(OBJECTS)
+	$(call say,LINK $@)
+	$(Q)$(LINK) -o $@ $(OBJECTS) $(LIBRARIES)
+
+# An archive, so that a unit test is linked with what it uses alone.
+$(LIBRARY): $(filter-out $(MAIN),$(OBJECTS)) $(TEST_LIB)
+	$(call say,AR   $@)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+$(UNIT_TESTS): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
+	$(call say,LINK $@)
+	$(Q)$(LINK) -o $@ $< $(LIBRARY) -lcmocka $(LIBRARIES)
+
+$(OUT)/%.c.o: %.c $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CC   $<)
+	$(Q)$(COMPILE_C) -MMD -MP -c -o $@ $<
+
+$(OUT)/%.cc.o: %.cc $(OUT)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX  $<)
+	$(Q)$(COMPILE_CXX) -MMD -MP -c -o $@ $<
+
+# Other flags than last time: everything is built anew.
+$(OUT)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(COMPILE_C) | $(COMPILE_CXX) | $(LINK)' | cmp -s - $@ || \
+	    echo '$(COMPILE_C) | $(COMPILE_CXX) | $(LINK)' > $@
+
+-include $(OBJECTS:.o=.d) $(UNIT_TESTS:%=%.c.d) $(TEST_LIB:.o=.d)
+
+# ---- what people call ------------------------------------------------------------------------
+
+# Sanitizers: the first finding ends the process; LevelDB's library is not instrumented.
+export ASAN_OPTIONS  ?= detect_leaks=1:abort_on_error=1:detect_stack_use_after_return=1
+export UBSAN_OPTIONS ?= print_stacktrace=1
+export TSAN_OPTIONS  ?= halt_on_error=1:second_deadlock_stack=1:suppressions=$(CURDIR)/utils/tsan.supp
+
+run:
+	deps/install.sh run
+	$(MAKE) all
+	$(SERVER) $(wildcard redis.conf.example) --dir $(DATA)
+
+test:
+	deps/install.sh run test
+	$(MAKE) all tests
+	tests/run_all.sh $(OUT)
+
+unit: tests
+	tests/unit/run.sh $(UNIT_TESTS)
+
+lint:
+	deps/install.sh run lint
+	utils/lint.sh '$(OUR_CPPFLAGS)'
+
+bench: all
+	$(if $(wildcard tests/bench/run),tests/bench/run $(SERVER),@echo "there is no tests/bench/run yet")
+
+torture: all
+	$(if $(wildcard tests/torture/run),tests/torture/run $(SERVER),@echo "there is no tests/torture/run yet")
+
+fuzz:
+	$(if $(wildcard tests/fuzz/run),tests/fuzz/run,@echo "there is no tests/fuzz/run yet")
+
+deps:
+	deps/install.sh run
+
+DOC := $(DESTDIR)$(PREFIX)/share/doc/kelvin
+
+install: all
+	install -D -m 755 $(SERVER) $(DESTDIR)$(PREFIX)/bin/kelvin-server
+	install -d $(DOC)
+	install -m 644 LICENSE $(wildcard README.md redis.conf.example) $(DOC)
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/kelvin-server
+	rm -rf $(DOC)
+
+clean:
+	rm -rf $(BUILD)
