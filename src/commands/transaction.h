@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * MULTI, EXEC, DISCARD, WATCH: the queue of a session. An EXEC is one run: one write set, one journal
+ * record, and it runs again from its start when something was missing. Loop thread. */
+#ifndef KELVIN_COMMANDS_TRANSACTION_H
+#define KELVIN_COMMANDS_TRANSACTION_H
+
+#include "commands/dispatch.h"
+
+/* True between MULTI and EXEC/DISCARD. */
+bool transaction_is_open(const struct session *session);
+/* Copies the request into the queue and replies QUEUED. */
+void transaction_queue(struct session *session, const struct command *command,
+                       const struct request *request);
+/* A command was refused while queueing: EXEC will answer EXECABORT. */
+void transaction_mark_failed(struct session *session);
+/* Frees queue and watches. */
+void transaction_discard(struct session *session);
+/* For CLIENT LIST: queued commands (-1: not in MULTI) and watched keys, and the memory of the queue. */
+int transaction_queued(const struct session *session);
+size_t transaction_watched(const struct session *session);
+size_t transaction_memory_bytes(const struct session *session);
+
+/* Runs one command of an EXEC inside `run`'s access (dispatch.c): checks nothing but the handler. */
+void dispatch_run_queued(struct command_run *run, const struct command *command, int argc,
+                         const struct slice *argv);
+
+#endif
