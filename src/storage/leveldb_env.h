@@ -49,10 +49,10 @@ struct leveldb_env_t; /* the C API's */
 
 /* Starts the compaction thread. NULL with errno set when there is none to be had. `count` may be
  * NULL; its context outlives the environment. */
-struct leveldb_env *leveldb_env_create(leveldb_count_function *count, void *context);
+struct leveldb_env *leveldb_env_start(leveldb_count_function *count, void *context);
 /* The database is closed. Deletions still held back are not carried out: the next open finds what
  * is not needed. */
-void leveldb_env_destroy(struct leveldb_env *env);
+void leveldb_env_stop(struct leveldb_env *env);
 /* For leveldb_options_set_env; belongs to the environment. */
 struct leveldb_env_t *leveldb_env_handle(struct leveldb_env *env);
 
