@@ -73,7 +73,8 @@ AR           := $(if $(IS_CLANG),llvm-ar,gcc-ar)
 endif
 
 COMPILE_C   = $(CC) -std=c11 $(OUR_CPPFLAGS) $(CPPFLAGS) $(CFLAGS) $(OUR_FLAGS) $(WARNINGS) $(C_WARNINGS)
-COMPILE_CXX = $(CXX) -std=c++17 $(OUR_CPPFLAGS) $(CPPFLAGS) $(CFLAGS) $(OUR_FLAGS) $(WARNINGS)
+# As LevelDB itself is built: Debian's library has no run-time types to inherit from.
+COMPILE_CXX = $(CXX) -std=c++17 -fno-exceptions -fno-rtti $(OUR_CPPFLAGS) $(CPPFLAGS) $(CFLAGS) $(OUR_FLAGS) $(WARNINGS)
 # C++ links, since LevelDB is C++. -rdynamic: a failed assertion names the functions.
 LINK        = $(CXX) $(CFLAGS) $(OUR_FLAGS) -rdynamic $(LDFLAGS)
 

@@ -2,13 +2,14 @@
  *
  * LevelDB behind the engine table: the only file that includes leveldb/c.h. Job workers and
  * start-up; every call may block on the disk. Always true here: checksums are verified on every
- * read, LevelDB runs in our environment (leveldb_env.h), and after a failed write or flush it
+ * read, LevelDB works through our environment (leveldb_env.h), and after a failed write or flush it
  * refuses every write until the store is reopened (its background error is sticky). */
 #include "storage/engine_leveldb.h"
 
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/memory.h"
+#include "storage/leveldb_env.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,8 @@ struct leveldb_engine {
     struct engine base;
     char *folder;
     struct leveldb_metrics *metrics;
-    struct leveldb_env *env;
+    struct leveldb_files *files;
+    struct leveldb_env_t *env;
     leveldb_t *db;
     leveldb_options_t *options;
     leveldb_cache_t *block_cache;
@@ -136,52 +138,6 @@ const struct metric_table leveldb_metric_table = {
     .count = sizeof metric_rows / sizeof *metric_rows,
 };
 
-static enum leveldb_file_kind file_kind(const char *path)
-{
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    const char *dot = strrchr(name, '.');
-    if (dot && (strcmp(dot, ".ldb") == 0 || strcmp(dot, ".sst") == 0)) return LEVELDB_TABLE;
-    return strncmp(name, "MANIFEST-", 9) == 0 ? LEVELDB_MANIFEST : LEVELDB_OTHER;
-}
-
-static bool is_log(const char *path)
-{
-    size_t size = strlen(path);
-    return size >= 4 && strcmp(path + size - 4, ".log") == 0;
-}
-
-/* The environment's report, on whatever thread did it. */
-static void count_operation(void *context, enum leveldb_operation operation, const char *path,
-                            uint64_t bytes, uint64_t us)
-{
-    struct leveldb_metrics *metrics = context;
-    enum leveldb_file_kind kind = file_kind(path);
-    switch (operation) {
-    case LEVELDB_READ:
-        counter_add_shared(&metrics->reads[kind], 1);
-        counter_add_shared(&metrics->read_bytes[kind], bytes);
-        break;
-    case LEVELDB_APPEND:
-        if (is_log(path)) {
-            counter_add_shared(&metrics->log_bytes_dropped, bytes);
-            break;
-        }
-        counter_add_shared(&metrics->writes[kind], 1);
-        counter_add_shared(&metrics->written_bytes[kind], bytes);
-        break;
-    case LEVELDB_SYNC:
-        counter_add_shared(&metrics->syncs[kind], 1);
-        counter_add_shared(&metrics->sync_us[kind], us);
-        break;
-    case LEVELDB_CREATE: counter_add_shared(&metrics->files_created, 1); break;
-    case LEVELDB_REMOVE: counter_add_shared(&metrics->files_deleted, 1); break;
-    case LEVELDB_OPEN:
-    case LEVELDB_SYNC_FOLDER:
-    case LEVELDB_RENAME:
-    case LEVELDB_OPERATIONS: break;
-    }
-}
-
 /* --- errors --- */
 
 static bool begins_with(const char *text, const char *start)
@@ -211,7 +167,7 @@ static enum status error_from_leveldb(const struct leveldb_engine *engine, char 
     }
     if (code == STATUS_BUSY) {
         error_set(error, code, "%s: the store is already open in another process", engine->folder);
-    } else if (code == STATUS_CORRUPT && leveldb_env_last_read(&path, &offset)) {
+    } else if (code == STATUS_CORRUPT && leveldb_files_last_read(&path, &offset)) {
         error_set(error, code, "%s: %s (last read: %s, offset %llu)", engine->folder, text, path,
                   (unsigned long long)offset);
     } else {
@@ -243,7 +199,7 @@ static enum status engine_get(struct engine *base, struct engine_snapshot *snaps
     int64_t start_us = clock_monotonic_us();
     char *text = NULL;
     size_t size = 0;
-    leveldb_env_forget_read();
+    leveldb_files_forget_read();
     char *value = leveldb_get(engine->db, options, key.data, key.size, &size, &text);
     if (snapshot) leveldb_readoptions_destroy(options);
     histogram_record_us(&engine->metrics->get_seconds,
@@ -277,19 +233,19 @@ static struct engine_iterator *engine_iterate(struct engine *base,
 
 static void engine_iterator_seek(struct engine_iterator *iterator, struct slice key)
 {
-    leveldb_env_forget_read();
+    leveldb_files_forget_read();
     leveldb_iter_seek(iterator->iterator, key.data, key.size);
 }
 
 static void engine_iterator_next(struct engine_iterator *iterator)
 {
-    leveldb_env_forget_read();
+    leveldb_files_forget_read();
     leveldb_iter_next(iterator->iterator);
 }
 
 static void engine_iterator_previous(struct engine_iterator *iterator)
 {
-    leveldb_env_forget_read();
+    leveldb_files_forget_read();
     leveldb_iter_prev(iterator->iterator);
 }
 
@@ -343,7 +299,7 @@ static enum status engine_write(struct engine *base, const struct engine_batch *
     }
     int64_t start_us = clock_monotonic_us();
     char *text = NULL;
-    leveldb_env_forget_read();
+    leveldb_files_forget_read();
     leveldb_write(engine->db, engine->write_options, writes, &text);
     histogram_record_us(&engine->metrics->write_seconds,
                         (uint64_t)(clock_monotonic_us() - start_us));
@@ -359,26 +315,26 @@ static enum status engine_flush(struct engine *base, struct error *error)
 {
     struct leveldb_engine *engine = leveldb_engine_of(base);
     static const struct engine_batch nothing;
-    uint64_t before = leveldb_env_switches(engine->env);
+    uint64_t before = leveldb_files_switches(engine->files);
     leveldb_compact_range(engine->db, BELOW_RECORDS_FROM, 1, BELOW_RECORDS_TO, 1);
     enum status status = engine_write(base, &nothing, error);
     if (status != STATUS_OK) return status;
-    if (leveldb_env_switches(engine->env) == before) {
+    if (leveldb_files_switches(engine->files) == before) {
         return error_set(error, STATUS_IO_ERROR, "%s: LevelDB could not switch its memtable",
                          engine->folder);
     }
-    leveldb_env_note_durable(engine->env, before + 1);
+    leveldb_files_note_durable(engine->files, before + 1);
     return STATUS_OK;
 }
 
 static uint64_t engine_durable_generation(struct engine *engine)
 {
-    return leveldb_env_durable(leveldb_engine_of(engine)->env);
+    return leveldb_files_durable(leveldb_engine_of(engine)->files);
 }
 
 static uint64_t engine_write_generation(struct engine *engine)
 {
-    return leveldb_env_switches(leveldb_engine_of(engine)->env);
+    return leveldb_files_switches(leveldb_engine_of(engine)->files);
 }
 
 static void engine_compact(struct engine *engine, struct slice from, struct slice to)
@@ -416,7 +372,8 @@ static void engine_close(struct engine *base)
     if (engine->options) leveldb_options_destroy(engine->options);
     if (engine->bloom) leveldb_filterpolicy_destroy(engine->bloom);
     if (engine->block_cache) leveldb_cache_destroy(engine->block_cache);
-    if (engine->env) leveldb_env_stop(engine->env);
+    if (engine->env) leveldb_env_unwrap(engine->env);
+    if (engine->files) leveldb_files_destroy(engine->files);
     mem_free(engine->folder);
     mem_free(engine);
 }
@@ -495,7 +452,7 @@ static void set_options(struct leveldb_engine *engine, bool create,
     leveldb_options_t *o = engine->options = leveldb_options_create();
     leveldb_options_set_create_if_missing(o, create);
     leveldb_options_set_paranoid_checks(o, options->paranoid_checks);
-    leveldb_options_set_env(o, (leveldb_env_t *)leveldb_env_handle(engine->env));
+    leveldb_options_set_env(o, engine->env);
     leveldb_options_set_write_buffer_size(o, (size_t)options->write_buffer_bytes);
     leveldb_options_set_max_open_files(o, (int)options->max_open_files);
     leveldb_options_set_block_size(o, (size_t)options->block_bytes);
@@ -527,18 +484,19 @@ enum status engine_open_leveldb(struct engine **out, const char *folder, bool cr
     atomic_init(&engine->base.references, 1);
     engine->folder = mem_dup(folder, strlen(folder) + 1);
     engine->metrics = metrics;
-    engine->env = leveldb_env_start(count_operation, metrics);
-    if (!engine->env) {
-        status = error_set_errno(error, errno, "starting the compaction thread");
+    int error_number = leveldb_files_create(&engine->files, metrics);
+    if (error_number) {
+        status = error_set_errno(error, error_number, "starting the compaction thread");
         goto close_engine;
     }
+    engine->env = leveldb_env_wrap(engine->files);
     set_options(engine, create, options);
     char *text = NULL;
-    leveldb_env_forget_read();
+    leveldb_files_forget_read();
     engine->db = leveldb_open(engine->options, folder, &text);
     status = error_from_leveldb(engine, text, error);
     if (status != STATUS_OK) goto close_engine;
-    if (!leveldb_env_is_used(engine->env)) {
+    if (!leveldb_files_is_used(engine->files)) {
         status = error_set(error, STATUS_UNSUPPORTED,
                            "the LevelDB library does not use our environment");
         goto close_engine;
@@ -558,8 +516,8 @@ const char *engine_leveldb_version(void)
     return text;
 }
 
-struct leveldb_env *engine_leveldb_env(struct engine *engine)
+struct leveldb_files *engine_leveldb_files(struct engine *engine)
 {
     ASSERT(engine->operations == &leveldb_operations);
-    return leveldb_engine_of(engine)->env;
+    return leveldb_engine_of(engine)->files;
 }
