@@ -5,6 +5,7 @@
 #include "base/option.h"
 
 #include "base/check.h"
+#include "base/config_file.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -193,6 +194,29 @@ void option_format(const struct option *option, const void *options, struct buff
         buffer_append_text(out, *(char *const *)field);
         break;
     }
+}
+
+static void format_bytes(int64_t value, struct buffer *out)
+{
+    static const struct {
+        const char *name;
+        int64_t bytes;
+    } units[] = {{"gb", 1 << 30}, {"mb", 1 << 20}, {"kb", 1 << 10}, {"", 1}};
+    size_t i = 0;
+    while (units[i].bytes > 1 && (value == 0 || value % units[i].bytes != 0)) i++;
+    buffer_append_format(out, "%lld%s", (long long)(value / units[i].bytes), units[i].name);
+}
+
+void option_format_for_file(const struct option *option, const void *options, struct buffer *out)
+{
+    const void *field = const_field_of(option, options);
+    unsigned joined = OPTION_MULTI_WORD | OPTION_REPEATED;
+    if (option->kind == OPTION_BYTES)
+        format_bytes(*(const int64_t *)field, out);
+    else if (option->kind == OPTION_STRING && (option->flags & joined) == 0)
+        config_file_append_word(out, slice_from_text(*(char *const *)field));
+    else
+        option_format(option, options, out);
 }
 
 bool option_is_default(const struct option *option, const void *options)

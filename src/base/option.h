@@ -70,6 +70,10 @@ enum status option_set(const struct option *option, void *options, struct slice 
 
 /* Appends the value as CONFIG GET shows it (bytes as a plain number). */
 void option_format(const struct option *option, const void *options, struct buffer *out);
+/* Appends the value as a line of a file has it, after the name: bytes with the largest unit that
+ * divides them, a string quoted where needed. The words of a row of several words, and the lines of
+ * a repeated one, stand as they are. */
+void option_format_for_file(const struct option *option, const void *options, struct buffer *out);
 /* True when the field equals its default. */
 bool option_is_default(const struct option *option, const void *options);
 
