@@ -94,6 +94,7 @@ struct server {
     void (*memory_stats)(struct command_run *run);
     bool loading;                                 /* -LOADING */
     bool protected_mode;
+    int64_t proto_max_bulk_bytes;                 /* the longest string; proto-max-bulk-len */
 };
 enum { SHUTDOWN_SAVE = 1, SHUTDOWN_NOSAVE = 2, SHUTDOWN_NOW = 4, SHUTDOWN_FORCE = 8 };
 extern struct server server;

@@ -14,5 +14,8 @@ extern const struct command_family keys_family;
 extern const struct command_family transaction_family;
 extern const struct command_family connection_family;
 extern const struct command_family server_family;
+extern const struct command_family acl_family;
+extern const struct command_family cluster_family;
+extern const struct command_family scripting_family;
 
 #endif
