@@ -29,8 +29,8 @@ extern const struct option_table cache_option_table;
 struct cache_metrics {
     struct counter hits_hot, hits_warm, hits_absent, misses, promotions, demotions, evictions,
         expirations_idle, in_place, insertions;
-    struct gauge hot_entries, warm_entries, hot_bytes, warm_bytes, pinned_bytes, tombstones,
-        referenced_bytes;
+    struct gauge hot_entries, warm_entries, hot_bytes, warm_bytes, index_bytes, used_bytes,
+        budget_bytes, pinned_bytes, tombstones, referenced_bytes; /* as of the last upkeep */
 };
 extern const struct metric_table cache_metric_table;
 

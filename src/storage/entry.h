@@ -45,7 +45,9 @@ struct entry {
     uint8_t has_expiry : 1;
     uint8_t has_object : 1; /* the value is a struct object_head, not the bytes themselves */
     uint8_t linked : 1;    /* the cache holds it */
-    uint8_t : 3;
+    uint8_t touched : 1;   /* accessed since it was last put at the head of its list */
+    uint8_t fresh : 1;     /* a load brought it and nobody has accessed it since */
+    uint8_t : 1;
     char bytes[];          /* [int64_t expire_at_ms] key value */
 };
 
@@ -94,7 +96,21 @@ static inline struct entry *entry_ref(struct entry *entry)
 /* Frees it when nobody, the cache included, holds it any more. */
 void entry_unref(struct entry *entry);
 
-/* Memory of the allocation. */
+/* Memory of the allocation: its size class, a function of the sizes of key, value and expiry. */
 size_t entry_memory_bytes(const struct entry *entry);
+/* Memory of all entries that have left the cache while somebody still held them. */
+uint64_t entry_detached_bytes(void);
+
+/* --- for the cache --- */
+/* An entry with copies of key and value (each at most UINT32_MAX bytes); expire_at_ms -1: never. In
+ * no table, no list and no tier, referenced by nobody. */
+struct entry *entry_create(struct slice key, struct slice value, int64_t expire_at_ms);
+/* True when entry_rewrite would leave the allocation in the same size class. */
+bool entry_fits(const struct entry *entry, size_t value_size, bool has_expiry);
+/* Puts value and expiry in the place of what it has; needs entry_fits, and nobody may reference it.
+ * `value` may point into the entry's own value. */
+void entry_rewrite(struct entry *entry, struct slice value, int64_t expire_at_ms);
+/* The cache lets go: freed now, or by the last entry_unref. */
+void entry_detach(struct entry *entry);
 
 #endif

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * How many bytes of the cache are pinned: those of entries whose last operation is above the
+ * applied sequence. For cache.c alone; loop thread only.
+ *
+ * Nothing is kept per entry, and nothing is walked when the applied sequence moves: the bytes are
+ * counted in a ring of PIN_BUCKETS counters, each for 2^shift sequences, and a counter whose
+ * sequences are all applied is dropped whole. As long as no more than PIN_BUCKETS sequences are
+ * above the applied one the figure is exact; otherwise it is too high by at most one counter. */
+#ifndef KELVIN_STORAGE_CACHE_PINS_H
+#define KELVIN_STORAGE_CACHE_PINS_H
+
+#include <stdint.h>
+
+enum { PIN_BUCKETS = 1024 };
+
+struct cache_pins {
+    uint64_t bytes;   /* the sum of all counters */
+    uint64_t first;   /* the first sequence that is counted */
+    uint64_t applied;
+    uint64_t highest; /* that was ever counted */
+    unsigned shift;
+    uint64_t counters[PIN_BUCKETS];
+};
+
+void cache_pins_init(struct cache_pins *pins);
+/* An entry with that sequence came, or goes. 0 is never counted. */
+void cache_pins_add(struct cache_pins *pins, uint64_t sequence, uint64_t bytes);
+void cache_pins_subtract(struct cache_pins *pins, uint64_t sequence, uint64_t bytes);
+/* Never moves backwards. */
+void cache_pins_set_applied(struct cache_pins *pins, uint64_t sequence);
+
+#endif
