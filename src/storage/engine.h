@@ -56,6 +56,8 @@ struct engine_operations {
     /* Valid until the iterator moves. */
     struct slice (*iterator_key)(const struct engine_iterator *iterator);
     struct slice (*iterator_value)(const struct engine_iterator *iterator);
+    /* Ask whenever a walk ends, wherever it ends: LevelDB passes over what it cannot read and tells
+     * it here alone. */
     enum status (*iterator_status)(const struct engine_iterator *iterator, struct error *error);
     void (*iterator_destroy)(struct engine_iterator *iterator);
     /* Everything written so far is made durable: the memtable becomes a table that the manifest

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "storage/leveldb_env.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <leveldb/c.h>
@@ -22,10 +23,8 @@
 /* The inner layout that leveldb_env.cc relies on is this version's. */
 enum { LEVELDB_MAJOR = 1, LEVELDB_MINOR = 23 };
 
-/* Nothing of ours lies below: record kinds begin with a letter. Compacting this range switches the
- * memtable and touches no file, so it cannot meet the crash of rule 15. */
-#define BELOW_RECORDS_FROM "\x00"
-#define BELOW_RECORDS_TO "\x01"
+/* How long a flush trusts that its memtable is being written before it asks for an error. */
+enum { FLUSH_ASK_US = 20 * 1000 };
 
 struct leveldb_engine {
     struct engine base;
@@ -165,13 +164,16 @@ static enum status error_from_leveldb(const struct leveldb_engine *engine, char 
     } else if (begins_with(text, "Invalid argument: ")) {
         code = STATUS_INVALID;
     }
+    const char *folder = engine->folder;
     if (code == STATUS_BUSY) {
-        error_set(error, code, "%s: the store is already open in another process", engine->folder);
+        error_set(error, code, "%s: the store is already open in another process", folder);
     } else if (code == STATUS_CORRUPT && leveldb_files_last_read(&path, &offset)) {
-        error_set(error, code, "%s: %s (last read: %s, offset %llu)", engine->folder, text, path,
+        error_set(error, code, "%s: %s (last read: %s, offset %llu)", folder, text, path,
                   (unsigned long long)offset);
+    } else if (strstr(text, folder)) {
+        error_set(error, code, "%s", text);
     } else {
-        error_set(error, code, "%s: %s", engine->folder, text);
+        error_set(error, code, "%s: %s", folder, text);
     }
     leveldb_free(text);
     return code;
@@ -307,23 +309,28 @@ static enum status engine_write(struct engine *base, const struct engine_batch *
     return error_from_leveldb(engine, text, error);
 }
 
-/* Compacting a range first switches the memtable and waits until the old one is in a table, or
- * until a background error; which, no one tells. Two things do: the environment saw the switch
- * (LevelDB could create its next log), and an empty write is accepted, which a background error
- * would have refused for good. The second after the first means that the wait ended well. */
+/* Nobody else writes (the caller sees to it), so the one switch that may happen here is ours. The
+ * memtable is durable when LevelDB removes its log (leveldb_files.c says why). That never comes
+ * after a background error, which LevelDB tells only to who writes: an empty batch, that is.
+ * (compact_range over a range without files does the same, but then waits for the compaction that
+ * runs at the moment to end, for many seconds under load.) */
 static enum status engine_flush(struct engine *base, struct error *error)
 {
     struct leveldb_engine *engine = leveldb_engine_of(base);
     static const struct engine_batch nothing;
+    leveldb_files_forget_read();
     uint64_t before = leveldb_files_switches(engine->files);
-    leveldb_compact_range(engine->db, BELOW_RECORDS_FROM, 1, BELOW_RECORDS_TO, 1);
-    enum status status = engine_write(base, &nothing, error);
-    if (status != STATUS_OK) return status;
-    if (leveldb_files_switches(engine->files) == before) {
-        return error_set(error, STATUS_IO_ERROR, "%s: LevelDB could not switch its memtable",
+    char *text = leveldb_env_switch_memtable(engine->db);
+    if (text) return error_from_leveldb(engine, text, error);
+    uint64_t after = leveldb_files_switches(engine->files);
+    if (after == before) {
+        return error_set(error, STATUS_IO_ERROR, "%s: LevelDB did not switch its memtable",
                          engine->folder);
     }
-    leveldb_files_note_durable(engine->files, before + 1);
+    while (!leveldb_files_wait_durable(engine->files, after, FLUSH_ASK_US)) {
+        enum status status = engine_write(base, &nothing, error);
+        if (status != STATUS_OK) return status;
+    }
     return STATUS_OK;
 }
 
@@ -435,14 +442,33 @@ static enum status prepare_folder(const char *folder, bool create, struct error 
     struct buffer current = {0};
     buffer_append_format(&current, "%s/CURRENT", folder);
     buffer_append(&current, "", 1);
-    struct stat info;
     enum status status = STATUS_OK;
-    if (stat(current.data, &info) != 0) {
+    if (access(current.data, F_OK) != 0) {
         status = errno == ENOENT || errno == ENOTDIR
                      ? error_set(error, STATUS_NOT_FOUND, "%s: holds no store", folder)
                      : error_set_errno(error, errno, "%s", current.data);
     }
     buffer_free(&current);
+    return status;
+}
+
+/* A log with something in it was not left by us, and we would pass over it in silence. */
+static enum status check_foreign_logs(const char *folder, struct error *error)
+{
+    DIR *directory = opendir(folder);
+    if (!directory) return error_set_errno(error, errno, "%s", folder);
+    enum status status = STATUS_OK;
+    const struct dirent *entry;
+    while (status == STATUS_OK && (entry = readdir(directory))) {
+        const char *dot = strrchr(entry->d_name, '.');
+        struct stat info;
+        if (!dot || strcmp(dot, ".log") != 0) continue;
+        if (fstatat(dirfd(directory), entry->d_name, &info, 0) != 0 || info.st_size == 0) continue;
+        status = error_set(error, STATUS_UNSUPPORTED,
+                           "%s/%s: another program has written to this store, and this log holds "
+                           "writes that are not in its tables", folder, entry->d_name);
+    }
+    closedir(directory);
     return status;
 }
 
@@ -477,6 +503,7 @@ enum status engine_open_leveldb(struct engine **out, const char *folder, bool cr
 {
     enum status status = check_version(error);
     if (status == STATUS_OK) status = prepare_folder(folder, create, error);
+    if (status == STATUS_OK) status = check_foreign_logs(folder, error);
     if (status != STATUS_OK) return status;
 
     struct leveldb_engine *engine = mem_calloc(1, sizeof *engine);

@@ -19,13 +19,16 @@ extern "C" {
 
 #include <algorithm>
 
-/* leveldb_env_t below is an inner detail of this version (its db/c.cc). */
+/* The two structs below are inner details of this version (its db/c.cc). */
 static_assert(leveldb::kMajorVersion == 1 && leveldb::kMinorVersion == 23,
               "the environment is written for LevelDB 1.23");
 
 struct leveldb_env_t {
     leveldb::Env *rep;
     bool is_default;
+};
+struct leveldb_t {
+    leveldb::DB *rep;
 };
 
 namespace {
@@ -176,6 +179,8 @@ public:
     Status NewRandomAccessFile(const string &path, leveldb::RandomAccessFile **out) override
     {
         int fd, error_number = leveldb_files_open(files_, path.c_str(), &fd);
+        /* "Not found" would tell a reader that there is no such key. */
+        if (error_number == ENOENT) return Status::Corruption(path, "the table file is missing");
         if (error_number == 0) *out = new RandomFile(files_, path, fd);
         return status_of(path, error_number);
     }
@@ -196,9 +201,9 @@ public:
             return leveldb_files_is_hidden(files_, (folder + "/" + name).c_str());
         };
         out->erase(std::remove_if(out->begin(), out->end(), is_hidden), out->end());
-        uint64_t logs[64];
+        uint64_t logs[64]; /* first, so that they are removed first: a flush waits for that */
         size_t count = leveldb_files_logs(files_, logs, sizeof logs / sizeof *logs);
-        for (size_t i = 0; i < count; i++) out->push_back(std::to_string(logs[i]) + ".log");
+        for (size_t i = 0; i < count; i++) out->insert(out->begin(), std::to_string(logs[i]) + ".log");
         return status;
     }
     Status RemoveFile(const string &path) override
@@ -228,6 +233,12 @@ private:
 struct leveldb_env_t *leveldb_env_wrap(struct leveldb_files *files)
 {
     return new leveldb_env_t{new Env(files), false};
+}
+
+char *leveldb_env_switch_memtable(struct leveldb_t *db)
+{
+    Status status = db->rep->Write(leveldb::WriteOptions(), nullptr);
+    return status.ok() ? nullptr : strdup(status.ToString().c_str());
 }
 
 void leveldb_env_unwrap(struct leveldb_env_t *env)

@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -54,6 +55,7 @@ struct leveldb_files {
     _Atomic bool is_used;
 
     pthread_mutex_t lock;
+    pthread_cond_t became_durable;
     struct log *logs;
     size_t log_count;
     char **held; /* paths whose deletion waits */
@@ -149,6 +151,7 @@ int leveldb_files_create(struct leveldb_files **out, struct leveldb_metrics *met
     struct leveldb_files *files = mem_calloc(1, sizeof *files);
     files->metrics = metrics;
     pthread_mutex_init(&files->lock, NULL);
+    pthread_cond_init(&files->became_durable, NULL);
     pthread_mutex_init(&files->work_lock, NULL);
     pthread_cond_init(&files->work_arrived, NULL);
 
@@ -172,6 +175,7 @@ void leveldb_files_destroy(struct leveldb_files *files)
 
     pthread_cond_destroy(&files->work_arrived);
     pthread_mutex_destroy(&files->work_lock);
+    pthread_cond_destroy(&files->became_durable);
     pthread_mutex_destroy(&files->lock);
     for (size_t i = 0; i < files->held_count; i++) mem_free(files->held[i]);
     mem_free(files->held);
@@ -193,7 +197,9 @@ static void log_note_removed(struct leveldb_files *files, const char *path)
 {
     for (size_t i = 0; i < files->log_count; i++) {
         if (files->logs[i].number != file_number(path)) continue;
-        leveldb_files_note_durable(files, files->logs[i].memtable + 1);
+        uint64_t durable = files->logs[i].memtable + 1;
+        if (durable > atomic_load(&files->durable)) atomic_store(&files->durable, durable);
+        pthread_cond_broadcast(&files->became_durable);
         files->logs[i] = files->logs[--files->log_count];
         return;
     }
@@ -218,10 +224,18 @@ uint64_t leveldb_files_durable(struct leveldb_files *files)
     return atomic_load(&files->durable);
 }
 
-void leveldb_files_note_durable(struct leveldb_files *files, uint64_t count)
+bool leveldb_files_wait_durable(struct leveldb_files *files, uint64_t count, int64_t timeout_us)
 {
-    uint64_t known = atomic_load(&files->durable);
-    while (known < count && !atomic_compare_exchange_weak(&files->durable, &known, count)) {}
+    int64_t until_ns = clock_monotonic_ns() + timeout_us * 1000;
+    struct timespec until = {until_ns / 1000000000, until_ns % 1000000000};
+    int error_number = 0;
+    pthread_mutex_lock(&files->lock);
+    while (atomic_load(&files->durable) < count && error_number == 0) {
+        error_number = pthread_cond_clockwait(&files->became_durable, &files->lock,
+                                              CLOCK_MONOTONIC, &until);
+    }
+    pthread_mutex_unlock(&files->lock);
+    return atomic_load(&files->durable) >= count;
 }
 
 bool leveldb_files_is_used(struct leveldb_files *files)

@@ -65,8 +65,8 @@ void leveldb_files_schedule(struct leveldb_files *files, void (*function)(void *
 uint64_t leveldb_files_switches(struct leveldb_files *files);
 /* Memtables numbered below it are in synced tables that a synced MANIFEST names. */
 uint64_t leveldb_files_durable(struct leveldb_files *files);
-/* Memtables below `count` are durable: for a caller that knows it first. */
-void leveldb_files_note_durable(struct leveldb_files *files, uint64_t count);
+/* Waits until that is `count` or more, but no longer than `timeout_us`; returns whether it is. */
+bool leveldb_files_wait_durable(struct leveldb_files *files, uint64_t count, int64_t timeout_us);
 /* Whether LevelDB works through here at all: a log was created. */
 bool leveldb_files_is_used(struct leveldb_files *files);
 /* Where this thread last read, since it forgot: LevelDB's own texts name no file when a checksum
