@@ -39,6 +39,7 @@ enum command_flag {
     COMMAND_NEEDS_VALUES = 1 << 24, /* dispatch loads all its keys before the handler runs */
     COMMAND_FREES = 1 << 25,        /* may use the reserve when the disk is full (DEL, EXPIRE, FLUSH) */
     COMMAND_KELVIN = 1 << 26,       /* not in Redis */
+    COMMAND_SYSCMD = 1 << 28,       /* COMMAND DOCS calls it a command for the system's own use */
     COMMAND_IN_MULTI = 1 << 27      /* runs at once inside MULTI (EXEC, DISCARD, WATCH, MULTI, QUIT, RESET) */
 };
 
@@ -56,6 +57,7 @@ struct key_spec {
 /* Arguments, for COMMAND DOCS. */
 struct command_argument {
     const char *name, *type, *token, *summary, *since, *flags; /* flags: "optional multiple" */
+    const char *deprecated_since; /* or NULL */
     int key_spec;            /* -1: none */
     const struct command_argument *arguments; /* of a block or oneof */
     int argument_count;
@@ -113,5 +115,7 @@ struct command_stats *command_stats(const struct command *command);
  * than argc. */
 int command_key_indexes(const struct command *command, const struct slice *argv, int argc,
                         int *indexes, int capacity);
+/* Appends the page of the documentation that lists all commands, in Markdown. */
+void command_write_page(struct buffer *out);
 
 #endif
