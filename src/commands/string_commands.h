@@ -6,20 +6,8 @@
 #ifndef KELVIN_COMMANDS_STRING_COMMANDS_H
 #define KELVIN_COMMANDS_STRING_COMMANDS_H
 
+#include "commands/argument.h"
 #include "commands/dispatch.h"
-
-/* Redis compares option words as C strings: what follows a zero byte does not count. */
-static inline struct slice string_until_zero(struct slice text)
-{
-    const char *zero = text.size ? memchr(text.data, 0, text.size) : NULL;
-    if (zero) text.size = (size_t)(zero - text.data);
-    return text;
-}
-
-static inline bool string_option_is(struct slice argument, const char *word)
-{
-    return slice_equal_nocase(string_until_zero(argument), word);
-}
 
 enum { STRING_EMBEDDED_MAX_BYTES = 44 }; /* longer ones are "raw" in any case */
 

@@ -27,13 +27,13 @@ static bool parse_options(struct command_run *run, struct lcs_options *options)
 {
     for (int i = 3; i < run->argc; i++) {
         struct slice word = run->argv[i];
-        if (string_option_is(word, "IDX")) {
+        if (argument_is(word, "IDX")) {
             options->index = true;
-        } else if (string_option_is(word, "LEN")) {
+        } else if (argument_is(word, "LEN")) {
             options->length = true;
-        } else if (string_option_is(word, "WITHMATCHLEN")) {
+        } else if (argument_is(word, "WITHMATCHLEN")) {
             options->with_match_length = true;
-        } else if (string_option_is(word, "MINMATCHLEN") && i + 1 < run->argc) {
+        } else if (argument_is(word, "MINMATCHLEN") && i + 1 < run->argc) {
             if (!run_get_integer(run, run->argv[++i], &options->min_match_length)) return false;
         } else {
             run_syntax_error(run);
@@ -185,9 +185,10 @@ void string_lcs(struct command_run *run)
         return;
 
     size_t map_bytes = lcs.a.size * lcs.b.size / 8 + 1, row_bytes = (lcs.b.size + 1) * 4;
-    uint32_t *row = (uint32_t *)(void *)string_memory(run, row_bytes);
-    lcs.up = row ? (uint8_t *)string_memory(run, map_bytes) : NULL;
-    if (!lcs.up) return;
+    char *memory = string_memory(run, row_bytes + map_bytes + sizeof(uint32_t));
+    if (!memory) return;
+    uint32_t *row = (uint32_t *)(((uintptr_t)memory + 3) & ~(uintptr_t)3);
+    lcs.up = (uint8_t *)row + row_bytes;
     memset(row, 0, row_bytes);
     memset(lcs.up, 0, map_bytes);
     compare(&lcs, row);

@@ -48,7 +48,7 @@ static bool parse_options(struct command_run *run, int first, bool getex, unsign
     for (int i = first; i < run->argc; i++) {
         const struct option_word *row = option_words;
         while (row < end && !((getex ? row->for_getex : row->for_set) &&
-                              string_option_is(run->argv[i], row->word)))
+                              argument_is(run->argv[i], row->word)))
             row++;
         if (row == end || (*options & row->excludes) ||
             ((row->option & SET_TIMED) && i + 1 == run->argc)) {
