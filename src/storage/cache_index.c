@@ -232,7 +232,9 @@ void cache_index_remove(struct cache_index *index, const struct entry *entry)
 {
     struct cursor hole = find_slot(index, entry);
     /* The last of the chain fills the hole; a chain's last bucket may become empty. */
-    struct cache_bucket *before = NULL, *last = hole.bucket;
+    struct cache_bucket *before = NULL;
+    struct cache_bucket *last =
+        cache_index_bucket(index, cache_index_number(index, entry->hash));
     while (last->overflow) {
         before = last;
         last = last->overflow;
