@@ -115,6 +115,8 @@ $(UNIT_TESTS): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
 	$(call say,LINK $@)
 	$(Q)$(LINK) -o $@ $< $(LIBRARY) -lcmocka $(LIBRARIES)
 
+$(OUT)/tests/%.o: private OUR_CPPFLAGS += -Itests
+
 $(OUT)/%.c.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
 	$(call say,CC   $<)

@@ -215,6 +215,8 @@ void option_format_for_file(const struct option *option, const void *options, st
         format_bytes(*(const int64_t *)field, out);
     else if (option->kind == OPTION_STRING && (option->flags & joined) == 0)
         config_file_append_word(out, slice_from_text(*(char *const *)field));
+    else if ((option->flags & OPTION_MULTI_WORD) && (*(char *const *)field)[0] == '\0')
+        buffer_append_text(out, "\"\"");
     else
         option_format(option, options, out);
 }
