@@ -26,6 +26,9 @@ enum dispatch_result {
 /* Runs one request with argc >= 1. */
 enum dispatch_result dispatch_request(struct session *session, struct request *request);
 
+/* The session ends while a command of it is parked: forgets the command. `resume` is not called. */
+void dispatch_cancel(struct session *session);
+
 /* Called for each of a batch of parsed requests, twice (step 0 for all, then step 1 for all), before they
  * run: brings nearer the memory that the lookups of their keys will touch. */
 void dispatch_prefetch(const struct session *session, const struct request *request, int step);
