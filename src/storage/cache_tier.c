@@ -10,8 +10,8 @@ enum {
     /* Touched entries that get another round before one of them is demoted all the same: when all
      * of hot is in use, one is as good as the other. */
     SECOND_CHANCES = 16,
-    /* Absent entries leave before warm ones, but for this fraction of the memory in use: keys that
-     * are asked for again and again and do not exist. */
+    /* Absent entries leave before warm ones, but for this fraction of all entries' memory: keys
+     * that are asked for again and again and do not exist. */
     ABSENT_FRACTION = 32,
     REFERENCED_LOOKS = 8
 };
@@ -112,8 +112,8 @@ static struct entry *next_victim(struct cache *cache)
     if (room) return cache_list_oldest(room);
     struct entry *warm = cache_list_oldest(&cache->warm);
     struct entry *absent = cache_list_oldest(&cache->absent);
-    if (absent && (!warm || cache->absent_bytes > cache_used_bytes(cache) / ABSENT_FRACTION))
-        return absent;
+    uint64_t keep = (cache_used_bytes(cache) - cache->index_bytes) / ABSENT_FRACTION;
+    if (absent && (!warm || cache->absent_bytes > keep)) return absent;
     return warm;
 }
 
