@@ -26,6 +26,7 @@ void argument_unknown(struct command_run *run)
         name[i] = (char)toupper((unsigned char)run->argv[0].data[i]);
     name[size] = 0;
     reply_error_format(run->reply,
-                       "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.",
+                       "ERR unknown subcommand or wrong number of arguments for '%.*s'. "
+                       "Try %s HELP.",
                        sub.size < SHOWN_BYTES ? (int)sub.size : SHOWN_BYTES, sub.data, name);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * CLIENT, but for LIST and KILL: what a client asks of or says about its connection. Tracking for
- * client-side caches is not there; what asks about it is answered as by a Redis where it is off. Loop
- * thread. */
+ * client-side caches is not there; what asks about it is answered as by a Redis where it is off.
+ * Loop thread. */
 #include "commands/argument.h"
 #include "commands/connection.h"
 
@@ -55,7 +55,8 @@ void client_no_touch(struct command_run *run)
     reply_ok(run->reply);
 }
 
-/* CLIENT REPLY ON | OFF | SKIP. After each request dispatch moves SKIP_NEXT to SKIP and SKIP to ON. */
+/* CLIENT REPLY ON | OFF | SKIP. After each request dispatch moves SKIP_NEXT to SKIP and SKIP to ON.
+ * */
 void client_reply(struct command_run *run)
 {
     struct session *session = run->session;
@@ -105,7 +106,8 @@ void client_unpause(struct command_run *run)
     reply_ok(run->reply);
 }
 
-/* CLIENT UNBLOCK client-id [TIMEOUT | ERROR]. No command that blocks is there yet: nobody to wake. */
+/* CLIENT UNBLOCK client-id [TIMEOUT | ERROR]. No command that blocks is there yet: nobody to wake.
+ * */
 void client_unblock(struct command_run *run)
 {
     int64_t id;

@@ -5,7 +5,14 @@
 #include "commands/argument.h"
 #include "commands/connection.h"
 
-enum client_type { TYPE_ALL = -2, TYPE_UNKNOWN = -1, TYPE_NORMAL, TYPE_REPLICA, TYPE_PUBSUB, TYPE_MASTER };
+enum client_type {
+    TYPE_ALL = -2,
+    TYPE_UNKNOWN,
+    TYPE_NORMAL,
+    TYPE_REPLICA,
+    TYPE_PUBSUB,
+    TYPE_MASTER
+};
 
 static enum client_type type_by_name(struct slice name)
 {

@@ -110,6 +110,8 @@ int command_count(void);
 const struct command *command_at(int index);
 /* The name under which clients call it ("config|get" for a subcommand). Valid for ever. */
 const char *command_full_name(const struct command *command);
+/* `category` without its '@'. */
+bool command_in_category(const struct command *command, const char *category);
 struct command_stats *command_stats(const struct command *command);
 /* Appends the indexes of all keys in argv. Returns their number; -1: none can be told. Never more
  * than argc. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The handlers of the connection family. They act on their session at once, outside of any write set,
- * and never wait. Loop thread. */
+ * The handlers of the connection family. They act on their session at once, outside of any write
+ * set, and never wait. Loop thread. */
 #ifndef KELVIN_COMMANDS_CONNECTION_H
 #define KELVIN_COMMANDS_CONNECTION_H
 

@@ -73,6 +73,9 @@ void run_reply_help(struct command_run *run, const char *const *lines, size_t co
  * handler runs again it gives true, and `*status` and `error` tell how it went. */
 bool run_wait_barrier(struct command_run *run, enum barrier_kind kind, bool reload,
                       enum status *status, struct error *error);
+/* Waits for some time (DEBUG SLEEP, WAIT). On the first run it parks (false: return); when the time has
+ * passed the handler runs again and gets true. INT64_MAX: for ever. Not inside EXEC. */
+bool run_wait_time(struct command_run *run, int64_t milliseconds);
 static inline unsigned run_database(const struct command_run *run)
 {
     return (unsigned)run->session->database;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Which arguments of a request are keys: read off the key specifications of the row. Pure functions. */
+ * Which arguments of a request are keys: read off the key specifications of the row. Pure
+ * functions. */
 #include "commands/key_positions.h"
 
 /* Where the keys of the specification begin; 0: nowhere. */

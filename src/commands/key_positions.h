@@ -11,8 +11,8 @@ struct key_range {
     int first, step, count;
 };
 
-/* False when the request cannot be right (a key position behind its end). A keyword that is absent is
- * right: no keys. */
+/* False when the request cannot be right (a key position behind its end). A keyword that is absent
+ * is right: no keys. */
 bool key_spec_range(const struct key_spec *spec, const struct slice *argv, int argc,
                     struct key_range *range);
 

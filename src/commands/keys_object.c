@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * OBJECT: how a value is kept. Redis's clients and tests read encodings and reference counts, so the
- * answers are those that Redis would give for the same value. Loop thread. */
+ * OBJECT: how a value is kept. Redis's clients and tests read encodings and reference counts, so
+ * the answers are those that Redis would give for the same value. Loop thread. */
 #include "commands/keys.h"
 
 #include <limits.h>

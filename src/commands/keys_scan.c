@@ -27,7 +27,8 @@ static void set_pattern(struct scan_request *request, struct slice pattern)
 /* KEYS pattern */
 void keys_keys(struct command_run *run)
 {
-    struct scan_request request = {.kind = SCAN_KEYS, .number = run_database(run), .type = TYPE_ANY};
+    struct scan_request request = {
+        .kind = SCAN_KEYS, .number = run_database(run), .type = TYPE_ANY};
     const struct slice *keys;
     size_t count;
     uint64_t next;

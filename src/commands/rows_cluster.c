@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The rows of the cluster family: what a server that is alone answers. The facts are those that Redis
- * 7.0 tells in COMMAND INFO and COMMAND DOCS. */
+ * The rows of the cluster family: what a server that is alone answers. The facts are those that
+ * Redis 7.0 tells in COMMAND INFO and COMMAND DOCS. */
 #include "commands/families.h"
 #include "commands/server.h"
 #include "commands/row.h"

@@ -7,7 +7,7 @@
 #include "commands/row.h"
 
 static const struct command command_rows[] = {
-    {.name = "count", .handler = command_count, .arity = 2,
+    {.name = "count", .handler = command_count_all, .arity = 2,
      .flags = COMMAND_LOADING | COMMAND_STALE,
      .categories = "@slow @connection",
      .group = "server", .since = "2.8.13",
@@ -190,7 +190,8 @@ static const struct command rows[] = {
          {.name = "schedule", .type = "pure-token", .token = "SCHEDULE", .since = "3.2.2",
           .flags = "optional", .key_spec = -1})},
     {.name = "checkpoint", .handler = server_checkpoint, .arity = 1,
-     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_NO_ASYNC_LOADING | COMMAND_KELVIN,
+     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_NO_ASYNC_LOADING | COMMAND_NO_MULTI |
+              COMMAND_KELVIN,
      .categories = "@admin @slow @dangerous",
      .group = "server", .since = "7.0.15",
      .complexity = "O(N), where N is what the journal holds and the store does not",

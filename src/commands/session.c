@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Sessions: the registry of all clients, in the order in which they came, and the line that CLIENT LIST
- * shows of one. A session's number is never used twice. Loop thread. */
+ * Sessions: the registry of all clients, in the order in which they came, and the line that CLIENT
+ * LIST shows of one. A session's number is never used twice. Loop thread. */
 #include "commands/session.h"
 
 #include "base/check.h"

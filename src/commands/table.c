@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The command table: all rows of all families, found by name. A name is hashed by its length and its
- * first and last eight bytes (overlapping for most), letters folded to lower case; the slots are
- * half empty at most, so that one compare is the rule. Each row has a slot of its own with its full
- * name and its figures; a row's slot is found by its address. Loop thread, after start-up. */
+ * The command table: all rows of all families, found by name. A name is hashed by its length and
+ * its first and last eight bytes (overlapping for most), letters folded to lower case; the slots
+ * are half empty at most, so that one compare is the rule. Each row has a slot of its own with its
+ * full name and its figures; a row's slot is found by its address. Loop thread, after start-up. */
 #include "base/check.h"
 #include "base/memory.h"
 #include "commands/families.h"
+#include "commands/words.h"
 
 #include <strings.h>
 
@@ -227,6 +228,15 @@ const struct command *command_at(int index)
 const char *command_full_name(const struct command *command)
 {
     return find_row(command)->name;
+}
+
+bool command_in_category(const struct command *command, const char *category)
+{
+    struct slice rest = words_begin(command->categories), word;
+    while (words_next(&rest, ' ', &word))
+        if (slice_equal(slice_make(word.data + 1, word.size - 1), slice_from_text(category)))
+            return true;
+    return false;
 }
 
 struct command_stats *command_stats(const struct command *command)

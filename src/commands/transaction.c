@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Transactions. The queue of a session holds copies of its requests. EXEC is one run: first it asks for
- * all keys that the queued commands will read, so that they are loaded in parallel and before
+ * Transactions. The queue of a session holds copies of its requests. EXEC is one run: first it asks
+ * for all keys that the queued commands will read, so that they are loaded in parallel and before
  * anything has happened; then it runs the commands within one write set; then it commits. Until the
- * commit has succeeded queue and watches stay as they are, so that EXEC may run again from its start at
- * any time. Loop thread. */
+ * commit has succeeded queue and watches stay as they are, so that EXEC may run again from its
+ * start at any time. Loop thread. */
 #include "commands/transaction.h"
 
 #include "base/check.h"
