@@ -11,7 +11,10 @@
 #include "base/memory.h"
 #include "storage/cache_private.h"
 
-enum { DROP_AT_ONCE = 64 }; /* entries of a table that is freed by the drop itself */
+enum {
+    DROP_AT_ONCE = 64, /* entries of a table that is freed by the drop itself */
+    MOST_TOUCHES = 3
+};
 
 struct cache *cache_create(const struct cache_options *options, struct cache_metrics *metrics)
 {
@@ -217,7 +220,7 @@ static void touch_warm(struct cache *cache, struct entry *entry)
     entry->accessed_s = cache->now_s;
     if (entry->state == ENTRY_ABSENT) {
         counter_add(&cache->metrics->hits_absent, 1);
-        entry->touched = 1;
+        if (entry->touches == 0) entry->touches = 1;
     } else if (!first) {
         counter_add(&cache->metrics->hits_warm, 1);
         cache_promote(cache, entry);
@@ -230,7 +233,7 @@ void cache_touch(struct cache *cache, struct entry *entry)
         counter_add(&cache->metrics->hits_hot, 1);
         /* Not written when it is the same: the line stays clean in the processor's cache. */
         if (entry->accessed_s != cache->now_s) entry->accessed_s = cache->now_s;
-        if (!entry->touched) entry->touched = 1;
+        if (entry->touches < MOST_TOUCHES) entry->touches = (entry->touches + 1u) & 3u;
     } else if (entry->tier == CACHE_WARM) {
         touch_warm(cache, entry);
     }
@@ -297,8 +300,9 @@ static struct entry *change_in_place(struct cache *cache, struct entry *entry,
     set_fields(cache, entry, value, tier);
     cache_count_in(cache, entry);
     if (stays) {
-        if (tier == CACHE_HOT && !entry->touched) entry->touched = 1;
+        if (tier == CACHE_HOT && entry->touches == 0) entry->touches = 1;
     } else {
+        entry->touches = 0;
         cache_list_remove(entry);
         cache_place(cache, entry);
     }

@@ -11,9 +11,10 @@
  *   PRESENT   WARM       warm, or a waiting room
  *   ABSENT    WARM       absent, or a waiting room
  *
- * Hot is not kept in exact order of access: a touch only sets `touched`, and an entry that is touched
- * when it reaches the old end goes to the new end again instead of leaving (Corbato: A paging experiment
- * with the Multics system, 1968, "clock"). So a hit on a hot entry touches no other entry's memory.
+ * Hot is not kept in exact order of access: a touch only counts in the entry, up to 3, and an entry
+ * with touches that reaches the old end goes to the new end again, with one less, instead of leaving
+ * (Corbato: A paging experiment with the Multics system, 1968, "clock", with a counter). So a hit on
+ * a hot entry touches no other entry's memory.
  *
  * The waiting rooms hold what reached the end of warm or absent but may not leave: pinned entries,
  * until all that was in the room when it was closed has been applied, and referenced ones, a few of

@@ -9,7 +9,7 @@
 enum {
     /* Touched entries that get another round before one of them is demoted all the same: when all
      * of hot is in use, one is as good as the other. */
-    SECOND_CHANCES = 16,
+    SECOND_CHANCES = 64,
     /* Absent entries leave before warm ones, but for this fraction of all entries' memory: keys
      * that are asked for again and again and do not exist. */
     ABSENT_FRACTION = 32,
@@ -20,7 +20,6 @@ enum {
 
 void cache_place(struct cache *cache, struct entry *entry)
 {
-    entry->touched = 0;
     if (entry->tier == CACHE_HOT) {
         cache_list_put_newest(&cache->hot, entry);
     } else if (entry->tier == CACHE_WARM) {
@@ -32,6 +31,7 @@ static void change_tier(struct cache *cache, struct entry *entry, enum cache_tie
 {
     size_t bytes = entry_memory_bytes(entry);
     cache_list_remove(entry);
+    entry->touches = 0;
     cache->tier_bytes[entry->tier] -= bytes;
     cache->tier_entries[entry->tier]--;
     entry->tier = (unsigned)tier & 3u;
@@ -49,6 +49,14 @@ void cache_promote(struct cache *cache, struct entry *entry)
         cache_list_remove(entry);
         cache_place(cache, entry);
     }
+}
+
+/* Back to the new end, for one of its touches. */
+static void give_chance(struct cache *cache, struct entry *entry)
+{
+    entry->touches = (entry->touches - 1u) & 3u;
+    cache_list_remove(entry);
+    cache_place(cache, entry);
 }
 
 static void demote(struct cache *cache, struct entry *entry)
@@ -136,10 +144,9 @@ static bool shrink_hot(struct cache *cache, unsigned *chances)
     struct entry *oldest = cache_list_oldest(&cache->hot);
     if (!oldest) return false;
     prefetch_newer(cache, oldest);
-    if (oldest->touched && *chances > 0) {
+    if (oldest->touches > 0 && *chances > 0) {
         (*chances)--;
-        cache_list_remove(oldest);
-        cache_place(cache, oldest);
+        give_chance(cache, oldest);
     } else {
         *chances = SECOND_CHANCES;
         demote(cache, oldest);
@@ -167,7 +174,8 @@ static void look_at_referenced(struct cache *cache)
 
 static uint64_t hot_limit_bytes(const struct cache *cache)
 {
-    return cache->budget_bytes / 100 * (uint64_t)cache->options->hot_percent;
+    if (cache->budget_bytes <= cache->index_bytes) return 0;
+    return (cache->budget_bytes - cache->index_bytes) / 100 * (uint64_t)cache->options->hot_percent;
 }
 
 static bool hot_is_over(const struct cache *cache)
@@ -238,19 +246,18 @@ bool cache_maintain(struct cache *cache, unsigned steps)
     bool more = true;
     steps = free_dropped(cache, steps);
     if (warm_is_over(cache)) look_at_referenced(cache);
+    /* Both in step: hot's second chances must not keep memory from getting less, nor warm be emptied
+     * because hot has not given yet. */
     for (; steps > 0 && more; steps--) {
-        if (hot_is_over(cache)) {
+        more = hot_is_over(cache) && shrink_hot(cache, &chances);
+        if (!warm_is_over(cache)) continue;
+        more = shrink_warm(cache) || more;
+        /* When nobody in warm can go, hot gives: memory is bounded. */
+        if (!more && cache_used_bytes(cache) > cache->budget_bytes)
             more = shrink_hot(cache, &chances);
-        } else if (warm_is_over(cache)) {
-            /* When nobody in warm can go, hot gives: memory is bounded. */
-            more = shrink_warm(cache) || (cache_used_bytes(cache) > cache->budget_bytes &&
-                                          shrink_hot(cache, &chances));
-        } else {
-            more = false;
-        }
     }
     publish(cache);
-    return more || cache->dropped != NULL;
+    return cache->dropped || (more && (hot_is_over(cache) || warm_is_over(cache)));
 }
 
 /* --- idle times --- */
@@ -275,9 +282,8 @@ static bool age_one(struct cache *cache, struct cache_list *list, int64_t limit_
         }
         return true;
     }
-    if (!oldest->touched) return false; /* what came later was accessed later */
-    cache_list_remove(oldest);
-    cache_place(cache, oldest);
+    if (oldest->touches == 0) return false; /* what came later was accessed later */
+    give_chance(cache, oldest);
     return true;
 }
 

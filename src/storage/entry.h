@@ -45,9 +45,8 @@ struct entry {
     uint8_t has_expiry : 1;
     uint8_t has_object : 1; /* the value is a struct object_head, not the bytes themselves */
     uint8_t linked : 1;    /* the cache holds it */
-    uint8_t touched : 1;   /* accessed since it was last put at the head of its list */
     uint8_t fresh : 1;     /* a load brought it and nobody has accessed it since */
-    uint8_t : 1;
+    uint8_t touches : 2;   /* accesses since it was put at the head of its list, up to 3 */
     char bytes[];          /* [int64_t expire_at_ms] key value */
 };
 
