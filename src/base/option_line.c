@@ -129,6 +129,14 @@ static void append_word(struct words *words, const struct buffer *word)
     item->size = word->size;
 }
 
+static void drop_words(struct words *words, size_t left)
+{
+    while (words->count > left) mem_free((void *)(uintptr_t)words->items[--words->count].data);
+    if (left > 0) return;
+    mem_free(words->items);
+    words->items = NULL;
+}
+
 bool option_split_line(struct slice line, struct words *out)
 {
     struct reader reader = {line.data, line.data + line.size};
@@ -144,13 +152,11 @@ bool option_split_line(struct slice line, struct words *out)
         append_word(out, &word);
     }
     buffer_free(&word);
-    while (!balanced && out->count > before) mem_free((void *)(uintptr_t)out->items[--out->count].data);
+    if (!balanced) drop_words(out, before);
     return balanced;
 }
 
 void option_free_words(struct words *words)
 {
-    for (size_t i = 0; i < words->count; i++) mem_free((void *)(uintptr_t)words->items[i].data);
-    mem_free(words->items);
-    *words = (struct words){0};
+    drop_words(words, 0);
 }

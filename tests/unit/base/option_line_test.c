@@ -79,6 +79,8 @@ static void unbalanced_quotes_leave_the_words_as_they_were(void **state)
     assert_string_equal(words.items[2].data, "three");
     option_free_words(&words);
     assert_int_equal(words.count, 0);
+    assert_false(option_split_line(slice_from_text("a b \"c"), &words));
+    assert_null(words.items); /* nothing to free */
 }
 
 static void what_is_quoted_is_read_back(void **state)
