@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Starts and stops servers for tests, each with its own port and folder. Standard library only."""
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from raw_resp import Connection, Disconnected
+
+
+def free_port():
+    while True:
+        port = random.SystemRandom().randrange(20000, 60000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
+
+
+class Server:
+    """A server process; `command` is its start of the command line."""
+
+    def __init__(self, name, command, options=()):
+        self.name = name
+        self.folder = tempfile.mkdtemp(prefix="kelvin-test-%s-" % name)
+        self.log = os.path.join(self.folder, "output.log")
+        self.command = list(command)
+        self.options = list(options)
+        self.process = None
+        self.port = 0
+
+    def start(self, timeout=30):
+        self.port = free_port()
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                self.command + ["--port", str(self.port), "--dir", self.folder] + self.options,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                connection = Connection(self.port)
+                reply = connection.call("PING")
+                connection.close()
+                if not reply.is_error:
+                    return
+            except (OSError, Disconnected):
+                pass
+            time.sleep(0.02)
+        raise RuntimeError("%s does not answer; its log ends with:\n%s" % (self.name, self.log_end()))
+
+    def log_end(self, lines=30):
+        with open(self.log, "rb") as log:
+            return b"\n".join(log.read().splitlines()[-lines:]).decode(errors="replace")
+
+    def is_alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self, signal_number=signal.SIGTERM, timeout=60):
+        """Ends the process; returns its exit status."""
+        if self.process is None:
+            return None
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = self.process.wait()
+        self.process = None
+        return status
+
+    def restart(self, signal_number=signal.SIGTERM):
+        self.stop(signal_number)
+        self.start()
+
+    def remove(self):
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def redis_server(options=()):
+    return Server("redis", ["redis-server", "--save", "", "--appendonly", "no", "--enable-debug-command",
+                            "yes"], options)
+
+
+def kelvin_server(binary="build/kelvin-server", options=()):
+    return Server("kelvin", [binary, "--enable-debug-command", "yes"], options)
