@@ -20,8 +20,9 @@ struct scan_result;
 
 /* Somebody who waits; embedded in the caller's struct. */
 struct waiter {
-    unsigned pending; /* what it still waits for */
+    unsigned pending;  /* what it still waits for */
     struct list links; /* of struct wait_link: the keyspace's */
+    struct list_node ready, space; /* in the list of those to wake, of those that want journal space */
     /* Everything waited for has come or failed: run again. Called from the loop, never from inside
      * the call that made it wait. */
     void (*wake)(struct waiter *waiter);
@@ -29,6 +30,8 @@ struct waiter {
     struct scan_result *scans;
     struct entry **pins; /* entries that its loads brought: stay until waiter_release */
     size_t pin_count, pin_capacity;
+    uint64_t pinned_bytes;
+    int64_t counted;     /* DBSIZE: the exact count that its barrier brought; -1: none */
     bool holds_writers;  /* an EXEC with a scan: other writers wait until it has run (rule 8) */
     bool failed;         /* a load or scan failed: the error for the client is in `error` */
     struct error error;
@@ -48,6 +51,7 @@ struct access {
     uint64_t depends_on;    /* highest sequence that the reply depends on (rule: promise 2) */
     unsigned wait;          /* enum access_wait found so far; not 0: the run is void */
     unsigned scans_used;
+    uint64_t base_sequence; /* what the first operation of the write set will get */
     bool in_transaction;
     bool no_touch;          /* CLIENT NO-TOUCH: reads do not change access times */
     bool keep_expired;      /* do not delete expired keys on reads (CLIENT PAUSE WRITE) */
@@ -129,7 +133,8 @@ enum found keyspace_copy(struct access *access, unsigned number, struct slice ke
                          const struct key_view *view, unsigned to_number, struct slice to_key);
 void keyspace_flush_database(struct access *access, unsigned number);
 void keyspace_flush_all(struct access *access);
-void keyspace_swap_databases(struct access *access, unsigned a, unsigned b);
+/* May have to load keys that somebody watches. */
+enum found keyspace_swap_databases(struct access *access, unsigned a, unsigned b);
 
 /* --- the whole database --- */
 /* Exact number of keys (the run's own writes included); waits for a barrier when it is open. */

@@ -14,7 +14,20 @@ struct pending {
     uint64_t hash;  /* hash_key(operation.key) */
     uint16_t table; /* cache table that it goes to; 0 for database operations */
     bool expires;   /* a DELETE because the time had come, not because a client said so */
+    uint32_t earlier;    /* the set's: position + 1 of the operation before it on the same record */
+    struct entry *found; /* commit's: the cached entry that it replaces */
 };
+
+/* The key under which the cache holds the record. An element's operation.key is the tail of it: the
+ * eight bytes in front are its object id (see keyspace_strings.c). */
+static inline struct slice pending_cache_key(const struct pending *pending)
+{
+    struct slice key = pending->operation.key;
+    if (pending->operation.kind == OPERATION_PUT_ELEMENT ||
+        pending->operation.kind == OPERATION_DELETE_ELEMENT)
+        return (struct slice){key.data - 8, key.size + 8};
+    return key;
+}
 
 struct write_set;
 
@@ -23,8 +36,9 @@ void write_set_destroy(struct write_set *set);
 void write_set_clear(struct write_set *set); /* keeps a little memory for the next */
 
 size_t write_set_count(const struct write_set *set);
-const struct pending *write_set_at(const struct write_set *set, size_t index);
-/* Appends; the struct is copied, its bytes are borrowed. Returns the place, valid until the next. */
+struct pending *write_set_at(const struct write_set *set, size_t index);
+/* Appends; the struct is copied (but `earlier`, which is filled in), its bytes are borrowed. Returns
+ * the place, valid until the next. */
 struct pending *write_set_add(struct write_set *set, const struct pending *pending);
 /* The latest operation on that record, or NULL. O(1) however many there are. */
 const struct pending *write_set_find(const struct write_set *set, uint16_t table,

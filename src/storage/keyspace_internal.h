@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * What the files of the keyspace share among themselves; nobody else includes this. Loop thread.
+ *
+ *   keyspace.c          lookups, databases, upkeep
+ *   keyspace_load.c     misses: loads, their waiters and placeholders (rule 7)
+ *   keyspace_commit.c   write set -> journal -> cache (rule 6)
+ *   keyspace_strings.c  strings, whole or in chunks
+ *   keyspace_scan.c     barriers, counts, scans and their bookmarks (rule 8)
+ *   keyspace_expiry.c   the expiry cycle
+ *   keyspace_watch.c    WATCH */
+#ifndef KELVIN_STORAGE_KEYSPACE_INTERNAL_H
+#define KELVIN_STORAGE_KEYSPACE_INTERNAL_H
+
+#include "base/check.h"
+#include "base/hash.h"
+#include "base/memory.h"
+#include "storage/keyspace.h"
+
+enum {
+    CHUNK_KEY_BYTES = 12, /* of a chunk in the cache: be64 object id, be32 index */
+    LOAD_MAX_CHUNKS = 64  /* consecutive chunks that one job reads */
+};
+
+struct database {
+    uint64_t db_id;
+    uint16_t table;
+    int64_t keys, expiring; /* exact when unknown is 0 */
+    uint64_t unknown;       /* operations not yet settled that did not know the old record */
+    int64_t settled_keys;   /* exact as of what is applied */
+};
+
+/* A run's own mapping, once it has changed it. */
+struct database_map {
+    struct database *databases; /* a copy of the keyspace's */
+    bool flushed_all;
+};
+
+struct load;
+
+struct keyspace {
+    const struct keyspace_options *options;
+    struct keyspace_metrics *metrics;
+    struct keyspace_parts parts;
+    struct cache *cache; /* == parts.cache */
+    struct database *databases;
+    unsigned database_count;
+    uint16_t element_table;
+    uint64_t epoch;         /* moves when element_table is replaced */
+    uint64_t applied;
+    uint64_t next_load;
+    struct list loads;      /* every load under way */
+    struct list unsent;     /* those that the job queue had no room for, or that must try again */
+    uint64_t pinned_load_bytes;
+    struct list admission;  /* waiters (link: space) whose loads must wait for memory */
+    struct list ready;      /* waiters to wake at the end of the turn */
+    struct list space;      /* waiters that want to commit */
+    struct waiter *holder;  /* an EXEC with a scan that keeps other writers waiting */
+    bool waking;            /* inside the round that wakes waiters */
+    int64_t pause_began_us; /* 0: no writer waits */
+    struct bookmarks *bookmarks;
+    struct watch_table *watches;
+    struct expiry_cycle *expiry;
+    struct dead_object *dead; /* objects whose cached chunks are to be dropped */
+    uint64_t other_memory;
+};
+
+/* Joins a waiter to what it waits for. Freed by whichever side ends first. */
+struct wait_link {
+    struct list_node in_source, in_waiter;
+    struct waiter *waiter;
+};
+
+/* --- keyspace.c --- */
+struct database *access_database(struct access *access, unsigned number);
+enum { LOOK_TOUCH = 1, LOOK_EXPIRED_TOO = 2 };
+enum found keyspace_look(struct access *access, unsigned number, struct slice key, unsigned flags,
+                         struct key_view *out);
+/* The database that has this id now, or NULL. */
+struct database *keyspace_database_by_id(struct keyspace *keyspace, uint64_t db_id);
+void access_depend(struct access *access, uint64_t sequence);
+struct pending *access_add(struct access *access, const struct pending *pending);
+/* A copy in the run's arena. In a transaction bytes of an entry must not be borrowed by an operation:
+ * one before it in the same write set may change that entry where it lies. */
+struct slice access_keep(struct access *access, struct slice bytes);
+void access_fail(struct access *access, enum status status, const char *text);
+/* Puts a waiter on the list of those to wake. */
+void waiter_ready(struct keyspace *keyspace, struct waiter *waiter);
+void waiter_link(struct waiter *waiter, struct list *source);
+/* Everybody in the list has got what he waited for. */
+void waiters_release(struct keyspace *keyspace, struct list *source);
+void waiters_fail(struct list *source, enum status status, const char *text);
+void keyspace_retry_writers(struct keyspace *keyspace);
+/* An object is gone: its cached chunks may go, over time. */
+void keyspace_object_died(struct keyspace *keyspace, struct object_head head);
+bool keyspace_drop_dead(struct keyspace *keyspace, unsigned steps);
+
+/* --- keyspace_load.c --- */
+/* The key, or with `object_id` the chunks first .. first+count-1, are not in memory: load them. */
+void keyspace_load_key(struct access *access, const struct database *database, struct slice key,
+                       uint64_t hash);
+void keyspace_load_chunks(struct access *access, uint64_t object_id, uint32_t first,
+                          uint32_t count);
+/* A placeholder is about to be replaced by a write. */
+void keyspace_cancel_load(struct keyspace *keyspace, struct entry *placeholder);
+/* The access has met a placeholder. */
+void keyspace_join_load(struct access *access, struct entry *placeholder);
+void keyspace_send_loads(struct keyspace *keyspace);
+
+/* --- keyspace_strings.c --- */
+void chunk_key_write(char out[CHUNK_KEY_BYTES], uint64_t object_id, uint32_t index);
+
+/* --- keyspace_scan.c --- */
+struct bookmarks *bookmarks_create(void);
+void bookmarks_destroy(struct bookmarks *bookmarks);
+void scan_results_release(struct keyspace *keyspace, struct waiter *waiter);
+
+/* --- keyspace_expiry.c --- */
+struct expiry_cycle *expiry_cycle_create(struct keyspace *keyspace);
+void expiry_cycle_destroy(struct expiry_cycle *cycle);
+void expiry_cycle_note(struct expiry_cycle *cycle, int64_t expire_at_ms);
+void expiry_cycle_run(struct keyspace *keyspace, int64_t now_ms);
+
+/* --- keyspace_watch.c --- */
+struct watch_table *watch_table_create(void);
+void watch_table_destroy(struct watch_table *table);
+/* After an operation was published. */
+void watch_note_key(struct keyspace *keyspace, const struct database *database,
+                    const struct pending *pending);
+void watch_note_flush(struct keyspace *keyspace, unsigned number);
+enum found watch_prepare_swap(struct access *access, unsigned a, unsigned b);
+void watch_note_swap(struct keyspace *keyspace, unsigned a, unsigned b);
+
+#endif

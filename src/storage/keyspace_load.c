@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Loads: records that a run needs and the cache does not have. One load per record however many
+ * wait for it. While it is under way the cache holds a placeholder whose value names the load; a
+ * write that replaces the placeholder cancels the load, whose result is then dropped, and the waiters
+ * run again (rule 7). The reading is done by a job worker; everything else is the loop's. */
+#include "storage/keyspace_internal.h"
+
+#include "base/clock.h"
+
+struct load {
+    struct job job;
+    struct list_node node;     /* in keyspace->loads */
+    struct list_node unsent;   /* in keyspace->unsent */
+    struct list waiters;       /* of wait_link */
+    struct keyspace *keyspace;
+    uint64_t number;
+    uint64_t epoch;            /* of the element table */
+    int64_t began_us;
+    bool cancelled;            /* all that it was for has been overwritten */
+    uint16_t table;
+    uint64_t db_id;            /* of a key; 0: chunks of an object */
+    uint64_t hash;
+    uint64_t object_id;
+    uint32_t first, count;     /* chunks */
+    /* the result, filled by the worker */
+    enum status status;        /* OK also when the record does not exist */
+    struct error error;
+    struct buffer bytes;       /* the key's record, or the chunks behind one another */
+    bool exists;
+    struct key_record record;  /* borrows from bytes */
+    uint32_t *sizes;           /* of the chunks; UINT32_MAX: a hole */
+    size_t key_size;
+    char key[];
+};
+
+/* --- on a worker --- */
+
+static void read_key(struct load *load, struct engine *engine)
+{
+    struct buffer name = {0};
+    record_key_name(&name, load->db_id, slice_make(load->key, load->key_size));
+    load->status = engine->operations->get(engine, NULL, buffer_slice(&name), &load->bytes,
+                                           &load->error);
+    buffer_free(&name);
+    if (load->status == STATUS_NOT_FOUND) {
+        load->status = STATUS_OK;
+        return;
+    }
+    if (load->status != STATUS_OK) return;
+    load->status = key_record_decode(buffer_slice(&load->bytes), &load->record);
+    load->exists = load->status == STATUS_OK;
+    if (!load->exists)
+        error_set(&load->error, load->status, "the record of the key cannot be understood");
+}
+
+static void read_chunks(struct load *load, struct engine *engine)
+{
+    struct buffer name = {0};
+    for (uint32_t i = 0; i < load->count; i++) {
+        buffer_clear(&name);
+        record_chunk_name(&name, load->object_id, load->first + i);
+        size_t before = load->bytes.size;
+        enum status status = engine->operations->get(engine, NULL, buffer_slice(&name),
+                                                     &load->bytes, &load->error);
+        if (status == STATUS_NOT_FOUND) {
+            load->sizes[i] = UINT32_MAX;
+        } else if (status != STATUS_OK) {
+            load->status = status;
+            break;
+        } else {
+            load->sizes[i] = (uint32_t)(load->bytes.size - before);
+        }
+    }
+    buffer_free(&name);
+}
+
+static void load_run(struct job *job)
+{
+    struct load *load = (struct load *)(void *)job;
+    struct engine *engine;
+    buffer_clear(&load->bytes);
+    load->exists = false;
+    load->status = store_acquire(load->keyspace->parts.store, &engine, &load->error);
+    if (load->status != STATUS_OK) return;
+    if (load->db_id)
+        read_key(load, engine);
+    else
+        read_chunks(load, engine);
+    engine_unref(engine);
+}
+
+/* --- on the loop --- */
+
+static void load_free(struct load *load)
+{
+    list_remove(&load->node);
+    buffer_free(&load->bytes);
+    mem_free(load->sizes);
+    mem_free(load);
+}
+
+/* Whether the load's table is still the one that its record belongs to. */
+static bool table_is_current(const struct load *load)
+{
+    struct keyspace *keyspace = load->keyspace;
+    if (!load->db_id) return load->epoch == keyspace->epoch;
+    const struct database *database = keyspace_database_by_id(keyspace, load->db_id);
+    return database && database->table == load->table;
+}
+
+static struct load *placeholder_load(const struct entry *placeholder)
+{
+    struct load *load;
+    ASSERT(placeholder->state == ENTRY_LOADING && placeholder->value_size == sizeof load);
+    memcpy(&load, entry_value(placeholder).data, sizeof load);
+    return load;
+}
+
+static void pin_for_waiters(struct load *load, struct entry *entry)
+{
+    struct keyspace *keyspace = load->keyspace;
+    LIST_FOR_EACH(node, &load->waiters)
+    {
+        struct waiter *waiter = LIST_ENTRY(node, struct wait_link, in_source)->waiter;
+        if (waiter->pin_count == waiter->pin_capacity) {
+            waiter->pin_capacity = waiter->pin_capacity ? waiter->pin_capacity * 2 : 4;
+            waiter->pins =
+                mem_realloc(waiter->pins, waiter->pin_capacity * sizeof *waiter->pins);
+        }
+        waiter->pins[waiter->pin_count++] = entry_ref(entry);
+        uint64_t bytes = entry_memory_bytes(entry);
+        waiter->pinned_bytes += bytes;
+        keyspace->pinned_load_bytes += bytes;
+    }
+}
+
+/* Puts what came in the place of the placeholder, if that is still this load's. */
+static void settle_record(struct load *load, struct slice key, uint64_t hash,
+                          const struct cache_value *value)
+{
+    struct cache *cache = load->keyspace->cache;
+    struct entry *entry = cache_find(cache, load->table, key, hash);
+    if (!entry || entry->state != ENTRY_LOADING || placeholder_load(entry) != load) return;
+    if (load->status != STATUS_OK) {
+        cache_remove(cache, entry);
+        return;
+    }
+    pin_for_waiters(load, cache_put_found(cache, entry, load->table, key, hash, value));
+}
+
+static void settle_key(struct load *load)
+{
+    struct cache_value value = {.expire_at_ms = -1, .state = ENTRY_ABSENT};
+    char head[sizeof(struct object_head)];
+    if (load->exists) {
+        const struct key_record *record = &load->record;
+        value.state = ENTRY_PRESENT;
+        value.type = record->type;
+        value.encoding = record->encoding;
+        value.expire_at_ms = record->expire_at_ms;
+        value.has_object = record->has_object;
+        memcpy(head, &record->object, sizeof head);
+        value.value = record->has_object ? slice_make(head, sizeof head) : record->value;
+    }
+    settle_record(load, slice_make(load->key, load->key_size), load->hash, &value);
+}
+
+static void settle_chunks(struct load *load)
+{
+    const char *bytes = load->bytes.data;
+    for (uint32_t i = 0; i < load->count; i++) {
+        char key[CHUNK_KEY_BYTES];
+        chunk_key_write(key, load->object_id, load->first + i);
+        struct cache_value value = {.expire_at_ms = -1, .state = ENTRY_ABSENT};
+        if (load->status == STATUS_OK && load->sizes[i] != UINT32_MAX) {
+            value.state = ENTRY_PRESENT;
+            value.value = slice_make(bytes, load->sizes[i]);
+            bytes += load->sizes[i];
+        }
+        settle_record(load, slice_make(key, sizeof key), hash_key(key, sizeof key), &value);
+    }
+}
+
+static void send_later(struct load *load)
+{
+    list_push_back(&load->keyspace->unsent, &load->unsent);
+}
+
+static void load_done(struct job *job)
+{
+    struct load *load = (struct load *)(void *)job;
+    struct keyspace *keyspace = load->keyspace;
+    if (load->status == STATUS_AGAIN && !load->cancelled) {
+        send_later(load); /* the store is catching up (rule 13) */
+        return;
+    }
+    if (table_is_current(load)) {
+        if (load->db_id)
+            settle_key(load);
+        else
+            settle_chunks(load);
+    }
+    if (load->status != STATUS_OK && !load->cancelled) {
+        counter_add(&keyspace->metrics->load_failures, 1);
+        waiters_fail(&load->waiters, load->status, load->error.text);
+    }
+    counter_add(&keyspace->metrics->load_bytes, load->bytes.size);
+    histogram_record_us(&keyspace->metrics->load_seconds,
+                        (uint64_t)(clock_monotonic_us() - load->began_us));
+    gauge_set(&keyspace->metrics->loading, gauge_get(&keyspace->metrics->loading) - 1);
+    waiters_release(keyspace, &load->waiters);
+    load_free(load);
+    keyspace_send_loads(keyspace);
+}
+
+static void send_load(struct load *load)
+{
+    load->job.lane = JOB_READ;
+    load->job.kind = JOB_KIND_GET;
+    load->job.run = load_run;
+    load->job.done = load_done;
+    load->job.home = load->keyspace->parts.loop;
+    if (job_queue_submit(load->keyspace->parts.jobs, &load->job) != STATUS_OK) send_later(load);
+}
+
+void keyspace_send_loads(struct keyspace *keyspace)
+{
+    if (list_is_empty(&keyspace->unsent)) return;
+    struct list round;
+    list_init(&round);
+    struct list_node *node;
+    while ((node = list_pop_front(&keyspace->unsent))) list_push_back(&round, node);
+    while ((node = list_pop_front(&round))) send_load(LIST_ENTRY(node, struct load, unsent));
+}
+
+/* Admission, in order and by bytes: who already holds entries goes on, others wait for their turn
+ * while what is held exceeds the budget. One that alone holds more than that has asked too much. */
+static bool is_admitted(struct access *access)
+{
+    struct keyspace *keyspace = access->keyspace;
+    struct waiter *waiter = access->waiter;
+    uint64_t budget = cache_budget_bytes(keyspace->cache) / 100 *
+                      (uint64_t)keyspace->options->load_max_bytes_percent;
+    enum { MIN_BUDGET_BYTES = 1 << 20 };
+    if (budget < MIN_BUDGET_BYTES) budget = MIN_BUDGET_BYTES;
+    if (keyspace->pinned_load_bytes <= budget || waiter->pin_count) return true;
+    if (waiter->pending) return true; /* this run has begun to ask: let it ask for all */
+    if (!list_is_linked(&waiter->space)) list_push_back(&keyspace->admission, &waiter->space);
+    return false;
+}
+
+static struct load *load_create(struct access *access, size_t key_size)
+{
+    struct keyspace *keyspace = access->keyspace;
+    struct load *load = mem_calloc(1, sizeof *load + key_size);
+    load->keyspace = keyspace;
+    load->number = ++keyspace->next_load;
+    load->began_us = clock_monotonic_us();
+    load->key_size = key_size;
+    list_init(&load->waiters);
+    list_push_back(&keyspace->loads, &load->node);
+    counter_add(&keyspace->metrics->loads, 1);
+    gauge_set(&keyspace->metrics->loading, gauge_get(&keyspace->metrics->loading) + 1);
+    return load;
+}
+
+static void put_placeholder(struct load *load, struct slice key, uint64_t hash)
+{
+    struct cache_value value = {.value = slice_make(&load, sizeof load),
+                                .expire_at_ms = -1,
+                                .state = ENTRY_LOADING};
+    cache_put(load->keyspace->cache, load->table, key, hash, &value);
+}
+
+void keyspace_load_key(struct access *access, const struct database *database, struct slice key,
+                       uint64_t hash)
+{
+    access->wait |= WAIT_LOADS;
+    if (!is_admitted(access)) return;
+    struct load *load = load_create(access, key.size);
+    load->table = database->table;
+    load->db_id = database->db_id;
+    load->hash = hash;
+    memcpy(load->key, key.data, key.size);
+    put_placeholder(load, key, hash);
+    waiter_link(access->waiter, &load->waiters);
+    send_load(load);
+}
+
+void keyspace_load_chunks(struct access *access, uint64_t object_id, uint32_t first,
+                          uint32_t count)
+{
+    ASSERT(count >= 1 && count <= LOAD_MAX_CHUNKS);
+    access->wait |= WAIT_LOADS;
+    if (!is_admitted(access)) return;
+    struct load *load = load_create(access, 0);
+    load->table = access->keyspace->element_table;
+    load->epoch = access->keyspace->epoch;
+    load->object_id = object_id;
+    load->first = first;
+    load->count = count;
+    load->sizes = mem_calloc(count, sizeof *load->sizes);
+    for (uint32_t i = 0; i < count; i++) {
+        char key[CHUNK_KEY_BYTES];
+        chunk_key_write(key, object_id, first + i);
+        put_placeholder(load, slice_make(key, sizeof key), hash_key(key, sizeof key));
+    }
+    waiter_link(access->waiter, &load->waiters);
+    send_load(load);
+}
+
+void keyspace_join_load(struct access *access, struct entry *placeholder)
+{
+    access->wait |= WAIT_LOADS;
+    struct load *load = placeholder_load(placeholder);
+    waiter_link(access->waiter, &load->waiters);
+}
+
+void keyspace_cancel_load(struct keyspace *keyspace, struct entry *placeholder)
+{
+    struct load *load = placeholder_load(placeholder);
+    counter_add(&keyspace->metrics->loads_cancelled, 1);
+    /* A load of several chunks goes on for the others; its waiters just run again a little later. */
+    if (!load->db_id) return;
+    load->cancelled = true;
+    waiters_release(keyspace, &load->waiters);
+}
