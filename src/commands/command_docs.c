@@ -143,16 +143,21 @@ static void write_row(const struct command *command, struct buffer *out)
     for (int i = 0; i < command->subcommand_count; i++) write_row(&command->subcommands[i], out);
 }
 
+/* True when no row before has the group. */
+static bool begins_group(int index)
+{
+    for (int i = 0; i < index; i++)
+        if (strcmp(command_at(i)->group, command_at(index)->group) == 0) return false;
+    return true;
+}
+
 void command_write_page(struct buffer *out)
 {
-    const char *group = "";
     for (int i = 0; i < command_count(); i++) {
-        const struct command *command = command_at(i);
-        if (strcmp(group, command->group) != 0) {
-            group = command->group;
-            buffer_append_format(out, "\n### %s\n\n| Command | | Since Redis |\n|---|---|---|\n",
-                                 group);
-        }
-        write_row(command, out);
+        const char *group = command_at(i)->group;
+        if (!begins_group(i)) continue;
+        buffer_append_format(out, "\n### %s\n\n| Command | | Since Redis |\n|---|---|---|\n", group);
+        for (int k = i; k < command_count(); k++)
+            if (strcmp(command_at(k)->group, group) == 0) write_row(command_at(k), out);
     }
 }

@@ -183,7 +183,7 @@ void command_info(struct command_run *run)
         if (command)
             reply_info(run->reply, command);
         else
-            reply_null_array(run->reply);
+            reply_null(run->reply);
     }
 }
 

@@ -87,6 +87,22 @@ struct hello_options {
     const struct slice *user, *password, *name;
 };
 
+/* Printable and without blanks: the line of CLIENT LIST must stay readable. */
+static bool is_plain_word(struct slice text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] < '!' || text.data[i] > '~') return false;
+    return true;
+}
+
+static bool check_name(struct command_run *run, struct slice name)
+{
+    if (is_plain_word(name)) return true;
+    reply_error(run->reply, "ERR Client names cannot contain spaces, newlines or special "
+                            "characters.");
+    return false;
+}
+
 static bool hello_parse(struct command_run *run, struct hello_options *options)
 {
     int64_t version;
@@ -109,6 +125,7 @@ static bool hello_parse(struct command_run *run, struct hello_options *options)
             i += 2;
         } else if (slice_equal_nocase(word, "setname") && more) {
             options->name = &run->argv[++i];
+            if (!check_name(run, *options->name)) return false;
         } else {
             reply_error_format(run->reply, "ERR Syntax error in HELLO option '%.*s'",
                                (int)word.size, word.data);
@@ -175,21 +192,9 @@ void connection_reset(struct command_run *run)
     reply_status(run->reply, "RESET");
 }
 
-/* Printable and without blanks: the line of CLIENT LIST must stay readable. */
-static bool is_plain_word(struct slice text)
-{
-    for (size_t i = 0; i < text.size; i++)
-        if (text.data[i] < '!' || text.data[i] > '~') return false;
-    return true;
-}
-
 bool connection_set_name(struct command_run *run, struct slice name)
 {
-    if (!is_plain_word(name)) {
-        reply_error(run->reply, "ERR Client names cannot contain spaces, newlines or special "
-                                "characters.");
-        return false;
-    }
+    if (!check_name(run, name)) return false;
     mem_free(run->session->name);
     run->session->name = slice_dup_text(name);
     return true;
