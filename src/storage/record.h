@@ -27,6 +27,7 @@
 
 enum { RECORD_FORMAT_VERSION = 1, RECORD_KEY_VERSION = 1 };
 enum { RECORD_ELEMENT = 'E', RECORD_GARBAGE = 'G', RECORD_KEY = 'K', RECORD_META = 'M', RECORD_EXPIRY = 'X' };
+enum { RECORD_GARBAGE_OBJECT = 'o', RECORD_GARBAGE_DATABASE = 'd' };
 
 struct key_record {
     uint8_t type, encoding;

@@ -8,7 +8,8 @@
  *   DIR/LOCK               held by the server that runs (fcntl)
  *
  * Workers take the engine with store_acquire for the length of a job. The batch writer alone
- * replaces it (FLUSHALL, reopening after a failure). Everything here may block: not on the loop. */
+ * replaces it (FLUSHALL, reopening after a failure). Everything here but store_is_current may block:
+ * not on the loop. */
 #ifndef KELVIN_STORAGE_STORE_H
 #define KELVIN_STORAGE_STORE_H
 
@@ -36,7 +37,7 @@ struct store_meta {
 enum status store_open(struct store **out, const char *folder, bool create, uint64_t store_id,
                        uint64_t marker, uint32_t databases, store_open_engine *open_engine,
                        void *open_context, struct error *error);
-/* The last engine reference may be held by a job that still runs: it closes it. */
+/* The last engine reference may be held by a job that still runs: it closes it. NULL is allowed. */
 void store_close(struct store *store);
 
 const struct store_meta *store_meta(const struct store *store); /* as read at (re)open */
@@ -45,5 +46,33 @@ const struct store_meta *store_meta(const struct store *store); /* as read at (r
  * (STATUS_IO_ERROR, STATUS_NO_SPACE, STATUS_CORRUPT) while the store is closed, STATUS_AGAIN while it
  * is open but has not yet caught up with what readers had seen (rule 13). */
 enum status store_acquire(struct store *store, struct engine **out, struct error *error);
+/* Any thread. False once the handle was replaced or closed: a long job on it ends soon, since the
+ * store cannot be opened again while somebody holds the old handle. */
+bool store_is_current(struct store *store, const struct engine *engine);
+
+/* One server per data folder: DIR/LOCK. STATUS_BUSY when another process has it, STATUS_IO_ERROR. */
+enum status store_lock(const char *dir, int *out_fd, struct error *error);
+void store_unlock(int fd);
+
+/* --- the batch writer alone (its thread, or start-up) --- */
+
+/* The handle to write to, borrowed; NULL while the store is closed. */
+struct engine *store_writer_engine(const struct store *store);
+/* Takes the handle away from everybody. Readers get `status` and `text` from now on. */
+void store_close_engine(struct store *store, enum status status, const char *text);
+/* Opens what CURRENT names again and reads its meta records. STATUS_AGAIN: a job still holds the old
+ * handle. Readers are not let in yet. */
+enum status store_reopen(struct store *store, struct error *error);
+/* What readers get while they are not let in. */
+void store_refuse(struct store *store, enum status status, const char *text);
+/* Lets readers in (again): all that they had seen is there. */
+void store_publish(struct store *store);
+/* FLUSHALL (rule 17): a fresh folder with this map and marker takes the place of the current one,
+ * which is unlinked when the last job on it has ended. On failure either of the two is the one that
+ * counts: reopen. `db_ids` as in store_meta. */
+enum status store_replace(struct store *store, const uint64_t *db_ids, uint64_t marker,
+                          struct error *error);
+/* Closes and unlinks replaced folders that nobody uses any more; true while some are left. */
+bool store_remove_replaced(struct store *store);
 
 #endif
