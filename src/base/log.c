@@ -42,10 +42,19 @@ static struct {
     .level = LOG_NOTICE,
 };
 
+/* A pipe without a reader is an error (O_NONBLOCK), not a wait without an end. */
 static int open_log(void)
 {
     if (logger.path[0] == '\0') return STDOUT_FILENO;
-    return open(logger.path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+    return open(logger.path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0644);
+}
+
+/* The log thread may wait for a slow pipe. */
+static int open_log_to_wait(void)
+{
+    int fd = open_log();
+    if (fd >= 0 && fd != STDOUT_FILENO) fcntl(fd, F_SETFL, O_APPEND);
+    return fd;
 }
 
 static void close_log(int fd)
@@ -106,7 +115,7 @@ static size_t format_dropped(char *out, unsigned long dropped)
 /* Returns false when the batch could not be written: its lines count as dropped. */
 static bool write_batch(const struct buffer *batch, unsigned long dropped)
 {
-    int fd = open_log();
+    int fd = open_log_to_wait();
     bool good = fd >= 0 && write_all(fd, batch->data, batch->size);
     if (good && dropped > 0) {
         char line[LINE_BYTES];

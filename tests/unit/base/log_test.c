@@ -124,7 +124,7 @@ static void what_does_not_fit_is_counted(void **state)
     new_log_path();
     /* A pipe that nobody reads holds the log thread up. */
     assert_int_equal(mkfifo(path, 0600), 0);
-    int reader = open(path, O_RDONLY | O_NONBLOCK);
+    int reader = open(path, O_RDWR); /* as a writer too: there is never an end of file */
     assert_true(reader >= 0);
     assert_int_equal(log_start(path, LOG_NOTICE, NULL), STATUS_OK);
     enum { LINES = 20000 };
@@ -132,7 +132,6 @@ static void what_does_not_fit_is_counted(void **state)
     memset(filler, 'y', sizeof filler - 1);
     for (int i = 0; i < LINES; i++) log_write(LOG_NOTICE, "%s", filler);
 
-    assert_int_equal(fcntl(reader, F_SETFL, 0), 0);
     static char bytes[1 << 16];
     unsigned long lines = 0, dropped = 0;
     char *text = calloc(1, 1 << 21);
@@ -156,6 +155,15 @@ static void what_does_not_fit_is_counted(void **state)
     close(reader);
     /* The reader is gone; what is still queued cannot be written, and stopping does not hang. */
     log_stop();
+    remove_folder();
+}
+
+static void a_pipe_without_a_reader_is_an_error(void **state)
+{
+    (void)state;
+    new_log_path();
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(log_start(path, LOG_NOTICE, NULL), STATUS_IO_ERROR);
     remove_folder();
 }
 
@@ -233,6 +241,7 @@ int main(void)
         cmocka_unit_test(a_log_that_cannot_be_opened_is_an_error),
         cmocka_unit_test(a_very_long_line_is_cut_and_stays_one_line),
         cmocka_unit_test(what_does_not_fit_is_counted),
+        cmocka_unit_test(a_pipe_without_a_reader_is_an_error),
         cmocka_unit_test(a_renamed_log_is_created_anew),
         cmocka_unit_test(an_emergency_line_goes_straight_to_the_file),
         cmocka_unit_test(lines_of_many_threads_arrive_whole),
