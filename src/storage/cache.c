@@ -84,6 +84,7 @@ void cache_set_time(struct cache *cache, uint32_t seconds)
 
 /* --- counts --- */
 
+/* `one` is 1 or, as all of them wrap around, UINT64_MAX for minus one; `bytes` likewise. */
 static void count(struct cache *cache, const struct entry *entry, uint64_t bytes, uint64_t one)
 {
     cache->tier_bytes[entry->tier] += bytes;
@@ -146,12 +147,13 @@ uint16_t cache_table_create(struct cache *cache)
 void cache_table_drop(struct cache *cache, uint16_t number)
 {
     struct cache_table *table = cache->tables[number], **end = &cache->dropped;
+    ASSERT_THREAD(THREAD_LOOP);
     ASSERT(table && !table->dropped);
     table->dropped = true;
+    unsigned steps = 4 * DROP_AT_ONCE;
+    if (table->index.entries <= DROP_AT_ONCE && cache_free_table(cache, table, &steps)) return;
     while (*end) end = &(*end)->next_dropped;
     *end = table;
-    if (table->index.entries <= DROP_AT_ONCE && cache->dropped == table)
-        cache_maintain(cache, 4 * DROP_AT_ONCE);
 }
 
 size_t cache_table_present(const struct cache *cache, uint16_t table)
@@ -219,8 +221,8 @@ static void touch_warm(struct cache *cache, struct entry *entry)
     entry->fresh = 0;
     entry->accessed_s = cache->now_s;
     if (entry->state == ENTRY_ABSENT) {
-        counter_add(&cache->metrics->hits_absent, 1);
         if (entry->touches == 0) entry->touches = 1;
+        if (!first) counter_add(&cache->metrics->hits_absent, 1);
     } else if (!first) {
         counter_add(&cache->metrics->hits_warm, 1);
         cache_promote(cache, entry);
@@ -294,16 +296,19 @@ static struct entry *change_in_place(struct cache *cache, struct entry *entry,
                                      const struct cache_value *value, enum cache_tier tier)
 {
     bool stays = tier == entry->tier && value->state == entry->state;
-    cache_count_out(cache, entry);
+    size_t bytes = entry_memory_bytes(entry); /* and so it stays: it fits */
+    if (!stays) count(cache, entry, 0 - (uint64_t)bytes, UINT64_MAX);
+    cache_pins_subtract(&cache->pins, entry->sequence, bytes);
     entry_rewrite(entry, value->value, value->expire_at_ms);
     entry->fresh = value->sequence == 0 && entry->state != ENTRY_PRESENT;
     set_fields(cache, entry, value, tier);
-    cache_count_in(cache, entry);
+    cache_pins_add(&cache->pins, entry->sequence, bytes);
     if (stays) {
         if (tier == CACHE_HOT && entry->touches == 0) entry->touches = 1;
     } else {
-        entry->touches = 0;
+        count(cache, entry, bytes, 1);
         cache_list_remove(entry);
+        entry->touches = 0;
         cache_place(cache, entry);
     }
     counter_add(&cache->metrics->in_place, 1);

@@ -36,27 +36,30 @@ extern const struct metric_table cache_metric_table;
 
 struct cache;
 
-/* `options` and `metrics` stay the caller's and outlive the cache. */
+/* `options` and `metrics` stay the caller's and outlive the cache; either may be NULL. */
 struct cache *cache_create(const struct cache_options *options, struct cache_metrics *metrics);
 void cache_destroy(struct cache *cache);
 
-/* The memory that both tiers together may hold (bytes, bookkeeping included). Lowering it evicts
- * over the next calls of cache_maintain. */
+/* The memory that both tiers together may hold (bytes, hash tables included; those lie outside the
+ * allocator's figures). No limit at first. Lowering it evicts over the next calls of
+ * cache_maintain. */
 void cache_set_budget(struct cache *cache, uint64_t bytes);
 uint64_t cache_budget_bytes(const struct cache *cache);
 uint64_t cache_used_bytes(const struct cache *cache);
 /* Entries up to this sequence are in LevelDB and may leave memory. */
 void cache_set_applied(struct cache *cache, uint64_t sequence);
-/* Bytes of entries above it. Counted in entry_memory_bytes. */
+/* Bytes of entries above it. Counted in entry_memory_bytes. Exact while at most 1024 sequences are
+ * above the applied one; beyond that too high by up to what a thousandth of them pins. */
 uint64_t cache_pinned_bytes(const struct cache *cache);
 /* The loop's clock, once per turn: seconds for access times. */
 void cache_set_time(struct cache *cache, uint32_t seconds);
 
 /* --- tables --- */
-/* A fresh, empty table; its index is valid until dropped. Never 0 (which means none). */
+/* A fresh, empty table; its number may be used until it is dropped, and names another table some time
+ * later. Never 0 (which means none). */
 uint16_t cache_table_create(struct cache *cache);
 /* O(1): the entries can be found no more; their memory is given back over the next calls of
- * cache_maintain (small tables at once). */
+ * cache_maintain (small tables at once), pinned ones too. */
 void cache_table_drop(struct cache *cache, uint16_t table);
 /* Entries in state PRESENT, and all. */
 size_t cache_table_present(const struct cache *cache, uint16_t table);
@@ -75,21 +78,26 @@ void cache_prefetch_bucket(const struct cache *cache, uint16_t table, uint64_t h
 void cache_prefetch_entry(const struct cache *cache, uint16_t table, uint64_t hash);
 /* The entry in any state, or NULL. `hash` is hash_key(key). Changes nothing. */
 struct entry *cache_find(const struct cache *cache, uint16_t table, struct slice key, uint64_t hash);
-/* Counts a hit and moves the entry: warm -> hot when this is a second access. */
+/* An access: counts a hit and moves the entry from warm to hot when this is its second one. What a
+ * load has just brought (sequence 0, same second) counts as accessed for the first time by its first
+ * touch, which is no hit: the load was its miss (counted when the placeholder was put). */
 void cache_touch(struct cache *cache, struct entry *entry);
 
 /* --- changing --- */
 struct cache_value {
-    struct slice value;    /* copied; with `has_object` the bytes of a struct object_head */
+    struct slice value;    /* copied (at most UINT32_MAX bytes); with `has_object` the bytes of a
+                              struct object_head */
     int64_t expire_at_ms;  /* -1: never */
     uint8_t type, encoding, state;
     bool has_object;
     uint64_t sequence;     /* 0 for what a load brought */
 };
 /* Puts the record in the place of whatever the table has under that key. An entry that nobody
- * references and that fits is changed where it lies; otherwise a new one is made and the old one
- * unlinked. Access time and tier are kept when replacing (a write is an access). `value.value` may
- * point into the entry that is replaced. Returns the entry, linked. */
+ * references and that needs the same size of allocation is changed where it lies; otherwise a new
+ * one is made and the old one unlinked. A write is an access: a present entry keeps its tier, or
+ * becomes hot when its last access was in an earlier second (so that the read and the write of one
+ * command count once). Absent entries are warm only. `value.value` and `key` may point into the
+ * entry that is replaced. Returns the entry, linked. */
 struct entry *cache_put(struct cache *cache, uint16_t table, struct slice key, uint64_t hash,
                         const struct cache_value *value);
 /* As cache_put for a key whose entry the caller already found (NULL: there is none). */
@@ -99,8 +107,9 @@ struct entry *cache_put_found(struct cache *cache, struct entry *found, uint16_t
 void cache_remove(struct cache *cache, struct entry *entry);
 
 /* --- upkeep --- */
-/* Brings both tiers to their limits, frees dropped tables, moves buckets of growing tables; does at
- * most `steps` entries' worth of work. Returns whether work is left. Called each turn of the loop. */
+/* Brings both tiers to their limits and frees dropped tables; does at most `steps` entries' worth of
+ * work. Returns whether work is left that a further call can do. Called each turn of the loop, with
+ * at least two steps for each entry that the turn brought. */
 bool cache_maintain(struct cache *cache, unsigned steps);
 /* Looks at idle times: the oldest entries of each tier. Called a few times a second. */
 void cache_age(struct cache *cache, unsigned steps);

@@ -109,6 +109,7 @@ static inline struct entry *cache_index_find(const struct cache_index *index, st
     do {
         for (uint64_t match = cache_bucket_match(bucket, tag); match; match &= match - 1) {
             struct entry *entry = cache_bucket_entry(bucket, (unsigned)__builtin_ctzll(match) / 8);
+            __builtin_prefetch((const char *)entry + 64);
             if (entry->hash == (uint32_t)hash && slice_equal(entry_key(entry), key)) return entry;
         }
         bucket = bucket->overflow;

@@ -6,14 +6,7 @@
  * zero; `first` only grows, so that what was added and is subtracted later meets the same rule. */
 #include "storage/cache_pins.h"
 
-#include "base/check.h"
-
 #include <string.h>
-
-static uint64_t *counter_of(struct cache_pins *pins, uint64_t sequence)
-{
-    return &pins->counters[(sequence >> pins->shift) % PIN_BUCKETS];
-}
 
 void cache_pins_init(struct cache_pins *pins)
 {
@@ -21,8 +14,7 @@ void cache_pins_init(struct cache_pins *pins)
     pins->first = 1;
 }
 
-/* Counters for twice as many sequences: two become one. */
-static void widen(struct cache_pins *pins)
+void cache_pins_widen(struct cache_pins *pins)
 {
     uint64_t merged[PIN_BUCKETS] = {0};
     uint64_t from = pins->first >> pins->shift;
@@ -30,23 +22,6 @@ static void widen(struct cache_pins *pins)
         merged[(bucket >> 1) % PIN_BUCKETS] += pins->counters[bucket % PIN_BUCKETS];
     memcpy(pins->counters, merged, sizeof merged);
     pins->shift++;
-}
-
-void cache_pins_add(struct cache_pins *pins, uint64_t sequence, uint64_t bytes)
-{
-    if (sequence < pins->first) return;
-    while ((sequence >> pins->shift) - (pins->first >> pins->shift) >= PIN_BUCKETS) widen(pins);
-    *counter_of(pins, sequence) += bytes;
-    pins->bytes += bytes;
-    if (sequence > pins->highest) pins->highest = sequence;
-}
-
-void cache_pins_subtract(struct cache_pins *pins, uint64_t sequence, uint64_t bytes)
-{
-    if (sequence < pins->first) return;
-    ASSERT(*counter_of(pins, sequence) >= bytes);
-    *counter_of(pins, sequence) -= bytes;
-    pins->bytes -= bytes;
 }
 
 void cache_pins_set_applied(struct cache_pins *pins, uint64_t sequence)
@@ -62,7 +37,7 @@ void cache_pins_set_applied(struct cache_pins *pins, uint64_t sequence)
         return;
     }
     while (((pins->first >> pins->shift) + 1) << pins->shift <= sequence + 1) {
-        uint64_t *counter = counter_of(pins, pins->first);
+        uint64_t *counter = &pins->counters[(pins->first >> pins->shift) % PIN_BUCKETS];
         pins->bytes -= *counter;
         *counter = 0;
         pins->first = ((pins->first >> pins->shift) + 1) << pins->shift;

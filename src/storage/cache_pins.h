@@ -10,6 +10,8 @@
 #ifndef KELVIN_STORAGE_CACHE_PINS_H
 #define KELVIN_STORAGE_CACHE_PINS_H
 
+#include "base/check.h"
+
 #include <stdint.h>
 
 enum { PIN_BUCKETS = 1024 };
@@ -24,9 +26,30 @@ struct cache_pins {
 };
 
 void cache_pins_init(struct cache_pins *pins);
-/* An entry with that sequence came, or goes. 0 is never counted. */
-void cache_pins_add(struct cache_pins *pins, uint64_t sequence, uint64_t bytes);
-void cache_pins_subtract(struct cache_pins *pins, uint64_t sequence, uint64_t bytes);
+/* Makes every counter stand for twice as many sequences. */
+void cache_pins_widen(struct cache_pins *pins);
+
+/* An entry with that sequence came. 0 is never counted. In line: every write does both. */
+static inline void cache_pins_add(struct cache_pins *pins, uint64_t sequence, uint64_t bytes)
+{
+    if (sequence < pins->first) return;
+    while ((sequence >> pins->shift) - (pins->first >> pins->shift) >= PIN_BUCKETS)
+        cache_pins_widen(pins);
+    pins->counters[(sequence >> pins->shift) % PIN_BUCKETS] += bytes;
+    pins->bytes += bytes;
+    if (sequence > pins->highest) pins->highest = sequence;
+}
+
+/* It goes. */
+static inline void cache_pins_subtract(struct cache_pins *pins, uint64_t sequence, uint64_t bytes)
+{
+    if (sequence < pins->first) return;
+    uint64_t *counter = &pins->counters[(sequence >> pins->shift) % PIN_BUCKETS];
+    ASSERT(*counter >= bytes);
+    *counter -= bytes;
+    pins->bytes -= bytes;
+}
+
 /* Never moves backwards. */
 void cache_pins_set_applied(struct cache_pins *pins, uint64_t sequence);
 

@@ -125,6 +125,8 @@ void cache_place(struct cache *cache, struct entry *entry);
 void cache_promote(struct cache *cache, struct entry *entry);
 /* Out of list and counts, its slot in the index already gone; freed when nobody references it. */
 void cache_let_go(struct cache *cache, struct entry *entry);
+/* Frees a dropped table, or as much of it as `*steps` allow; true when it is gone. */
+bool cache_free_table(struct cache *cache, struct cache_table *table, unsigned *steps);
 /* Whether entries may be in hot at all. */
 static inline bool cache_has_hot(const struct cache *cache)
 {

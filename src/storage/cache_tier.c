@@ -205,23 +205,27 @@ bool cache_is_overfull(const struct cache *cache)
 
 /* --- upkeep --- */
 
-/* Returns the steps that are left. */
-static unsigned free_dropped(struct cache *cache, unsigned steps)
+bool cache_free_table(struct cache *cache, struct cache_table *table, unsigned *steps)
 {
-    while (steps > 0 && cache->dropped) {
-        struct cache_table *table = cache->dropped;
-        for (; steps > 0 && table->index.bucket_count > 0; steps--) {
-            size_t before = table->index.bytes;
-            struct entry *entry = cache_index_drain(&table->index);
-            cache->index_bytes += table->index.bytes - before;
-            if (entry) cache_let_go(cache, entry);
-        }
-        if (table->index.bucket_count > 0) break;
-        cache->dropped = table->next_dropped;
-        cache->tables[table->number] = NULL;
-        mem_free(table);
+    for (; table->index.bucket_count > 0; --*steps) {
+        if (*steps == 0) return false;
+        size_t before = table->index.bytes;
+        struct entry *entry = cache_index_drain(&table->index);
+        cache->index_bytes += table->index.bytes - before;
+        if (entry) cache_let_go(cache, entry);
     }
-    return steps;
+    cache->tables[table->number] = NULL;
+    mem_free(table);
+    return true;
+}
+
+static void free_dropped(struct cache *cache, unsigned *steps)
+{
+    while (cache->dropped) {
+        struct cache_table *next = cache->dropped->next_dropped;
+        if (!cache_free_table(cache, cache->dropped, steps)) return;
+        cache->dropped = next;
+    }
 }
 
 static void publish(const struct cache *cache)
@@ -244,7 +248,8 @@ bool cache_maintain(struct cache *cache, unsigned steps)
 {
     unsigned chances = SECOND_CHANCES;
     bool more = true;
-    steps = free_dropped(cache, steps);
+    ASSERT_THREAD(THREAD_LOOP);
+    free_dropped(cache, &steps);
     if (warm_is_over(cache)) look_at_referenced(cache);
     /* Both in step: hot's second chances must not keep memory from getting less, nor warm be emptied
      * because hot has not given yet. */
