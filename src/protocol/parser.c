@@ -66,6 +66,7 @@ void request_init(struct request *request)
     request->argv = request->few;
     request->owned = NULL;
     request->owned_bytes = 0;
+    request->row = NULL;
 }
 
 void request_release(struct request *request)

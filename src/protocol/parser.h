@@ -46,6 +46,8 @@ struct request {
     struct slice few[8]; /* argv points here for short requests */
     void *owned;         /* opaque: the allocations of big arguments */
     size_t owned_bytes;  /* memory held by them */
+    const void *row;     /* for whoever runs it: NULL when fresh from the parser */
+    uint64_t row_hash;
 };
 
 struct parser;
