@@ -154,6 +154,18 @@ class Pair:
             raise Different("connection %d: %s\n  redis:  %r\n  kelvin: %r" %
                             (number, show(arguments), found[0], found[1]))
 
+    def values(self):
+        """What the keys of the last command hold now, for a report."""
+        number, arguments = self.recent[-1]
+        lines = []
+        for key in sorted(set(arguments[1:])) if self.queues[number] is None else []:
+            theirs, ours = (c.call("GET", key) for c in self.connections[number])
+            if theirs.raw == ours.raw and theirs.tree[0] == b"$" and theirs.tree[1] is not None:
+                lines.append("  both have %s = %r" % (show([key]), theirs))
+            elif theirs.raw != ours.raw:
+                lines.append("  redis has %s = %r\n  kelvin has %r" % (show([key]), theirs, ours))
+        return lines
+
     def compare_data(self):
         """Every key of every database: value, encoding, time to live."""
         self.connect()
@@ -306,6 +318,7 @@ class Test:
         """The last commands, and, found by trying, few that still show the difference."""
         lines = ["  seed %d; the last commands:" % self.options.seed]
         lines += ["    %d> %s" % (number, show(c)) for number, c in self.pair.recent]
+        lines += self.pair.values()
         log = self.shrink(list(self.pair.log)) if self.options.shrink else None
         if log:
             lines.append("  these are enough:")

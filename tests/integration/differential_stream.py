@@ -3,8 +3,10 @@
 arguments now and then. The same seed gives the same stream. Nothing in it depends on when a command
 arrives: times to live are either over or so long that two servers cannot disagree about them."""
 
-KEYS = [b"k%d" % i for i in range(8)] + [b"", b"a b", b"\x00\xff\r\n", b"n1", b"n2", b"hll1", b"hll2",
-                                         b"{tag}x", b"L" * 300]
+NUMBERS = [b"n1", b"n2"]
+HLLS = [b"hll1", b"hll2"]  # not written to by other commands: what a damaged one does is no promise
+TEXTS = [b"k%d" % i for i in range(8)] + [b"", b"a b", b"\x00\xff\r\n", b"{tag}x", b"L" * 300] + NUMBERS
+KEYS = TEXTS + HLLS
 ODD = [b"", b"0", b"-1", b"1", b"-0", b"+1", b"01", b" 1", b"1 ", b"1.0", b"1e2", b"x", b"nan", b"inf",
        b"-inf", b"0x10", b"9223372036854775807", b"-9223372036854775808", b"9223372036854775808",
        b"-9223372036854775809", b"99999999999999999999999", b"4294967295", b"4294967296", b"536870911",
@@ -59,10 +61,19 @@ class Stream:
     # ---- what arguments are made of ----
 
     def key(self):
+        return self.random.choice(TEXTS)
+
+    def any_key(self):
         return self.random.choice(KEYS)
 
     def keys(self, most=4):
-        return [self.key() for _ in range(self.random.randint(1, most))]
+        return [self.any_key() for _ in range(self.random.randint(1, most))]
+
+    def number_key(self):
+        return self.one_of(self.key(), *NUMBERS)
+
+    def hll(self):
+        return self.one_of(self.key(), *HLLS, *HLLS, *HLLS)
 
     def value(self):
         r = self.random
@@ -125,7 +136,7 @@ class Stream:
 
     def make_SET(self):
         r = self.random
-        arguments = [b"SET", self.key(), self.value()]
+        arguments = [b"SET", self.any_key(), self.value()]
         if r.random() < 0.5:
             options = [self.maybe(self.one_of(b"NX", b"XX", b"nx", b"xX")), self.maybe(b"GET"),
                        self.maybe(*self.time_option(with_keepttl=True))]
@@ -143,13 +154,13 @@ class Stream:
         return self.random.choice(options)
 
     def make_GET(self):
-        return [b"GET", self.key()]
+        return [b"GET", self.any_key()]
 
     def make_GETDEL(self):
-        return [b"GETDEL", self.key()]
+        return [b"GETDEL", self.any_key()]
 
     def make_GETEX(self):
-        return [b"GETEX", self.key()] + self.maybe(*self.time_option(with_persist=True), chance=0.7)
+        return [b"GETEX", self.any_key()] + self.maybe(*self.time_option(with_persist=True), chance=0.7)
 
     def make_GETSET(self):
         return [b"GETSET", self.key(), self.value()]
@@ -168,35 +179,35 @@ class Stream:
 
     def make_MSET(self):
         return [self.one_of(b"MSET", b"MSET", b"MSETNX")] + sum(
-            [[k, self.value()] for k in self.keys(4)], [])
+            [[self.key(), self.value()] for _ in range(self.random.randint(1, 4))], [])
 
     def make_APPEND(self):
         return [b"APPEND", self.key(), self.value()]
 
     def make_STRLEN(self):
-        return [b"STRLEN", self.key()]
+        return [b"STRLEN", self.any_key()]
 
     def make_GETRANGE(self):
         ends = [self.one_of(self.small(), self.offset()) for _ in range(2)]
-        return [self.one_of(b"GETRANGE", b"SUBSTR"), self.key()] + ends
+        return [self.one_of(b"GETRANGE", b"SUBSTR"), self.any_key()] + ends
 
     def make_SETRANGE(self):
         return [b"SETRANGE", self.key(), self.offset(), self.value()]
 
     def make_INCR(self):
-        return [self.one_of(b"INCR", b"DECR"), self.one_of(self.key(), b"n1", b"n2")]
+        return [self.one_of(b"INCR", b"DECR"), self.number_key()]
 
     def make_INCRBY(self):
-        return [self.one_of(b"INCRBY", b"DECRBY"), self.one_of(self.key(), b"n1", b"n2"), self.number()]
+        return [self.one_of(b"INCRBY", b"DECRBY"), self.number_key(), self.number()]
 
     def make_INCRBYFLOAT(self):
-        return [b"INCRBYFLOAT", self.one_of(self.key(), b"n1", b"n2"), self.float()]
+        return [b"INCRBYFLOAT", self.number_key(), self.float()]
 
     def make_LCS(self):
         options = [self.maybe(b"IDX"), self.maybe(b"LEN", chance=0.2), self.maybe(b"WITHMATCHLEN"),
                    self.maybe(b"MINMATCHLEN", self.small(), chance=0.3)]
         self.random.shuffle(options)
-        return [b"LCS", self.key(), self.key()] + sum(options, [])
+        return [b"LCS", self.any_key(), self.any_key()] + sum(options, [])
 
     # ---- bits ----
 
@@ -207,22 +218,22 @@ class Stream:
         return [b"SETBIT", self.key(), self.bit_offset(), self.one_of(0, 1)]
 
     def make_GETBIT(self):
-        return [b"GETBIT", self.key(), self.bit_offset()]
+        return [b"GETBIT", self.any_key(), self.bit_offset()]
 
     def bit_range(self):
         ends = [self.one_of(self.small(), self.offset(), self.small() * 8) for _ in range(2)]
         return ends + self.maybe(self.one_of(b"BYTE", b"BIT", b"bit", b"byte"))
 
     def make_BITCOUNT(self):
-        return [b"BITCOUNT", self.key()] + self.maybe(*self.bit_range(), chance=0.7)
+        return [b"BITCOUNT", self.any_key()] + self.maybe(*self.bit_range(), chance=0.7)
 
     def make_BITPOS(self):
-        arguments = [b"BITPOS", self.key(), self.one_of(0, 1)]
+        arguments = [b"BITPOS", self.any_key(), self.one_of(0, 1)]
         return arguments + self.bit_range()[:self.random.randint(0, 3)]
 
     def make_BITOP(self):
         operation = self.one_of(b"AND", b"OR", b"XOR", b"NOT", b"and")
-        return [b"BITOP", operation, self.key()] + (self.keys(1) if operation == b"NOT" else self.keys(4))
+        return [b"BITOP", operation, self.key()] + self.keys(1 if operation == b"NOT" else 4)
 
     def field(self):
         r = self.random
@@ -243,15 +254,12 @@ class Stream:
         return arguments
 
     def make_BITFIELD_RO(self):
-        arguments = [b"BITFIELD_RO", self.key()]
+        arguments = [b"BITFIELD_RO", self.any_key()]
         for _ in range(self.random.randint(0, 3)):
             arguments += [b"GET"] + self.field()
         return arguments
 
     # ---- HyperLogLogs ----
-
-    def hll(self):
-        return self.one_of(b"hll1", b"hll2", b"hll2", self.key())
 
     def make_PFADD(self):
         r = self.random
@@ -273,7 +281,7 @@ class Stream:
         return [self.one_of(b"EXISTS", b"TOUCH")] + self.keys(4)
 
     def make_TYPE(self):
-        return [b"TYPE", self.key()]
+        return [b"TYPE", self.any_key()]
 
     def make_KEYS(self):
         return [b"KEYS", self.one_of(b"*", b"k*", b"k?", b"[kn]?", b"*\\?*", b"k[^1-3]", b"", b"n1", b"\x00*",
@@ -288,24 +296,24 @@ class Stream:
         return [b"RANDOMKEY"]
 
     def make_RENAME(self):
-        return [self.one_of(b"RENAME", b"RENAMENX"), self.key(), self.key()]
+        return [self.one_of(b"RENAME", b"RENAMENX"), self.any_key(), self.any_key()]
 
     def make_COPY(self):
-        return [b"COPY", self.key(), self.key()] + self.maybe(b"DB", self.database()) + \
+        return [b"COPY", self.any_key(), self.any_key()] + self.maybe(b"DB", self.database()) + \
             self.maybe(b"REPLACE")
 
     def make_MOVE(self):
-        return [b"MOVE", self.key(), self.database()]
+        return [b"MOVE", self.any_key(), self.database()]
 
     def make_EXPIRE(self):
         way = self.random.randrange(4)
         if way == 0:
-            return [b"EXPIRE", self.key(), self.seconds()] + self.expire_option()
+            return [b"EXPIRE", self.any_key(), self.seconds()] + self.expire_option()
         if way == 1:
-            return [b"PEXPIRE", self.key(), self.milliseconds()] + self.expire_option()
+            return [b"PEXPIRE", self.any_key(), self.milliseconds()] + self.expire_option()
         if way == 2:
-            return [b"EXPIREAT", self.key(), self.moment()] + self.expire_option()
-        return [b"PEXPIREAT", self.key(), self.moment_ms()] + self.expire_option()
+            return [b"EXPIREAT", self.any_key(), self.moment()] + self.expire_option()
+        return [b"PEXPIREAT", self.any_key(), self.moment_ms()] + self.expire_option()
 
     def expire_option(self):
         r = self.random
@@ -315,14 +323,14 @@ class Stream:
                          [b"GT", b"LT"], [b"NX", b"XX"]])
 
     def make_TTL(self):
-        return [self.one_of(b"TTL", b"PTTL", b"EXPIRETIME", b"PEXPIRETIME"), self.key()]
+        return [self.one_of(b"TTL", b"PTTL", b"EXPIRETIME", b"PEXPIRETIME"), self.any_key()]
 
     def make_PERSIST(self):
-        return [b"PERSIST", self.key()]
+        return [b"PERSIST", self.any_key()]
 
     def make_OBJECT(self):
         return [b"OBJECT", self.one_of(b"ENCODING", b"ENCODING", b"REFCOUNT", b"IDLETIME", b"FREQ", b"encoding"),
-                self.key()]
+                self.any_key()]
 
     def make_DBSIZE(self):
         return [b"DBSIZE"]
@@ -368,7 +376,7 @@ class Stream:
         return self.one_of([b"TIME"], [b"LASTSAVE"], [b"WAIT", b"0", b"0"], [b"ROLE"], [b"ACL", b"WHOAMI"],
                            [b"REPLICAOF", b"NO", b"ONE"], [b"SCRIPT", b"FLUSH"], [b"FUNCTION", b"FLUSH"],
                            [b"NOSUCH", b"a", b"b"], [b"nosuch"], [b"MEMORY", b"USAGE", self.key()],
-                           [b"CONFIG", b"GET", b"nosuch"], [b"CONFIG", b"GET", b"appendfsync"],
+                           [b"CONFIG", b"GET", b"nosuch"], [b"CONFIG", b"GET", b"timeout"],
                            [b"CONFIG", b"SET", b"nosuch", b"1"], [b"DEBUG", b"SLEEP", b"0"],
                            [b"AUTH", b"x"], [b"AUTH", b"x", b"y"], [b"HELLO", b"9"], [b"HELLO", b"x"])
 
