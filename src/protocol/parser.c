@@ -63,6 +63,7 @@ void request_init(struct request *request)
 {
     request->argc = 0;
     request->capacity = FEW;
+    request->row = NULL;
     request->argv = request->few;
     request->owned = NULL;
     request->owned_bytes = 0;

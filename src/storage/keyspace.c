@@ -260,9 +260,11 @@ void access_begin(struct access *access, struct keyspace *keyspace, struct write
     access->depends_on = 0;
     access->wait = 0;
     access->scans_used = 0;
-    access->base_sequence = journal_next_sequence(keyspace->parts.journal);
+    /* No keyspace yet: the server is loading, and what may run then touches no key. */
+    access->base_sequence = keyspace ? journal_next_sequence(keyspace->parts.journal) : 0;
     access->in_transaction = access->no_touch = access->keep_expired = false;
     access->map = NULL;
+    access->hinted_key = (struct slice){NULL, 0};
     write_set_clear(writes);
 }
 
@@ -383,7 +385,7 @@ enum found keyspace_look(struct access *access, unsigned number, struct slice ke
 {
     struct keyspace *keyspace = access->keyspace;
     struct database *database = access_database(access, number);
-    uint64_t hash = hash_key(key.data, key.size);
+    uint64_t hash = access_hash(access, key);
     if (write_set_count(access->writes)) {
         const struct pending *pending = write_set_find(access->writes, database->table, key, hash);
         if (pending) return look_in_writes(pending, out);
@@ -434,7 +436,7 @@ enum found keyspace_load_strided(struct access *access, unsigned number, const s
     bool missing = false;
     for (size_t i = 0; i < count; i++) {
         struct slice key = keys[i * stride];
-        uint64_t hash = hash_key(key.data, key.size);
+        uint64_t hash = access_hash(access, key);
         struct entry *entry = cache_find(keyspace->cache, database->table, key, hash);
         if (entry && entry->state != ENTRY_LOADING) continue;
         if (write_set_count(access->writes) &&
@@ -529,7 +531,7 @@ enum found keyspace_swap_databases(struct access *access, unsigned a, unsigned b
 void keyspace_delete(struct access *access, unsigned number, struct slice key)
 {
     struct database *database = access_database(access, number);
-    struct pending pending = {.table = database->table, .hash = hash_key(key.data, key.size)};
+    struct pending pending = {.table = database->table, .hash = access_hash(access, key)};
     pending.operation.kind = OPERATION_DELETE;
     pending.operation.db_id = database->db_id;
     pending.operation.key = key;
@@ -540,7 +542,7 @@ static void put_view(struct access *access, unsigned number, struct slice key,
                      const struct key_view *view, int64_t expire_at_ms)
 {
     struct database *database = access_database(access, number);
-    struct pending pending = {.table = database->table, .hash = hash_key(key.data, key.size)};
+    struct pending pending = {.table = database->table, .hash = access_hash(access, key)};
     struct operation *operation = &pending.operation;
     operation->kind = OPERATION_PUT;
     operation->db_id = database->db_id;
@@ -569,7 +571,7 @@ void keyspace_move(struct access *access, unsigned number, struct slice key,
     /* The destination first: it borrows the bytes of the entry that the delete takes away. */
     put_view(access, to_number, to_key, &moved, moved.expire_at_ms);
     struct database *database = access_database(access, number);
-    struct pending pending = {.table = database->table, .hash = hash_key(key.data, key.size)};
+    struct pending pending = {.table = database->table, .hash = access_hash(access, key)};
     pending.operation.kind = OPERATION_DELETE;
     pending.operation.db_id = database->db_id;
     pending.operation.key = key;

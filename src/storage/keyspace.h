@@ -52,6 +52,8 @@ struct access {
     unsigned wait;          /* enum access_wait found so far; not 0: the run is void */
     unsigned scans_used;
     uint64_t base_sequence; /* what the first operation of the write set will get */
+    struct slice hinted_key; /* a key whose hash is known already; data NULL: none */
+    uint64_t hinted_hash;
     bool in_transaction;
     bool no_touch;          /* CLIENT NO-TOUCH: reads do not change access times */
     bool keep_expired;      /* do not delete expired keys on reads (CLIENT PAUSE WRITE) */
@@ -108,6 +110,10 @@ enum found string_read(struct access *access, const struct key_view *view, uint6
  * the write set's own. Asks for all pieces up to `end` when one is missing. */
 enum found string_piece(struct access *access, const struct key_view *view, uint64_t offset,
                         uint64_t end, struct slice *piece, struct entry **owner);
+
+/* Asks for all pieces of [offset, end); FOUND when all are there. */
+enum found string_load(struct access *access, const struct key_view *view, uint64_t offset,
+                       uint64_t end);
 
 /* --- writing: into the run's write set --- */
 /* Sets the whole value (chunked when long); needs no old value: none is loaded. `value` is borrowed

@@ -80,6 +80,13 @@ enum found keyspace_look(struct access *access, unsigned number, struct slice ke
 struct database *keyspace_database_by_id(struct keyspace *keyspace, uint64_t db_id);
 void access_depend(struct access *access, uint64_t sequence);
 struct pending *access_add(struct access *access, const struct pending *pending);
+/* hash_key(key), which dispatch may have computed before. */
+static inline uint64_t access_hash(const struct access *access, struct slice key)
+{
+    bool hinted = key.data && key.data == access->hinted_key.data &&
+                  key.size == access->hinted_key.size;
+    return hinted ? access->hinted_hash : hash_key(key.data, key.size);
+}
 /* A copy in the run's arena. In a transaction bytes of an entry must not be borrowed by an operation:
  * one before it in the same write set may change that entry where it lies. */
 struct slice access_keep(struct access *access, struct slice bytes);

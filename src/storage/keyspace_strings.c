@@ -136,6 +136,13 @@ enum found string_piece(struct access *access, const struct key_view *view, uint
     return FOUND;
 }
 
+enum found string_load(struct access *access, const struct key_view *view, uint64_t offset,
+                       uint64_t end)
+{
+    if (!view->has_object || offset >= end) return FOUND;
+    return look_all_chunks(access, view->object.object_id, chunk_of(offset), chunk_end(end));
+}
+
 enum found string_read(struct access *access, const struct key_view *view, uint64_t offset,
                        uint64_t size, struct slice *out)
 {
@@ -169,7 +176,7 @@ static struct pending key_put(struct access *access, unsigned number, struct sli
                               enum string_encoding encoding, int64_t expire_at_ms)
 {
     struct database *database = access_database(access, number);
-    struct pending pending = {.table = database->table, .hash = hash_key(key.data, key.size)};
+    struct pending pending = {.table = database->table, .hash = access_hash(access, key)};
     pending.operation.kind = OPERATION_PUT;
     pending.operation.db_id = database->db_id;
     pending.operation.key = key;

@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * From a request to a handler and back (the picture is in dispatch.h). Everything that a run did is
+ * thrown away when something was missing; nothing of it is visible before its commit has succeeded.
+ * Loop thread. */
+#include "commands/dispatch.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/memory.h"
+#include "commands/dispatch_internal.h"
+#include "commands/transaction.h"
+
+enum { PREFETCH_KEYS = 16, ERROR_CODES = 128, ERROR_CODE_BYTES = 32, ECHOED_BYTES = 128 };
+
+struct server server;
+struct dispatch_metrics dispatch_metrics;
+
+#define DISPATCH_METRIC(name, field, info, help)                                                   \
+    {"kelvin_commands_" name, METRIC_COUNTER, offsetof(struct dispatch_metrics, field), "", info, help}
+
+static const struct metric rows[] = {
+    DISPATCH_METRIC("total", commands, "total_commands_processed", "Commands that were run."),
+    DISPATCH_METRIC("rejected_total", rejected, "total_commands_rejected",
+                    "Commands refused before they ran: unknown, wrong arity, not authenticated."),
+    DISPATCH_METRIC("errors_total", errors, "total_error_replies", "Error replies."),
+    DISPATCH_METRIC("unknown_total", unknown, "total_unknown_commands", "Commands that do not exist."),
+    DISPATCH_METRIC("parked_total", parked, "total_commands_parked",
+                    "Times that a command had to wait for keys, a scan, space or time."),
+    DISPATCH_METRIC("reruns_total", reruns, "total_commands_rerun",
+                    "Times that a parked command ran again."),
+    DISPATCH_METRIC("protocol_errors_total", protocol_errors, "total_protocol_errors",
+                    "Malformed requests."),
+    DISPATCH_METRIC("denied_total", denied_auth, "total_commands_denied",
+                    "Commands of clients that had not authenticated."),
+};
+const struct metric_table dispatch_metric_table = {"commands", rows, sizeof rows / sizeof *rows};
+
+static struct {
+    struct write_set *writes;
+    int64_t now_ms;
+    int64_t last_ns; /* when the command before ended, in the same batch; 0: not known */
+    struct command_run *run;
+    struct parking *parking; /* of the run under way */
+    size_t error_codes;
+    struct {
+        char code[ERROR_CODE_BYTES];
+        uint64_t count;
+    } errors[ERROR_CODES];
+} state;
+
+void dispatch_init(void)
+{
+    state.writes = write_set_create();
+    state.now_ms = clock_wall_ms();
+    parking_init();
+}
+
+void dispatch_destroy(void)
+{
+    write_set_destroy(state.writes);
+    state.writes = NULL;
+    parking_destroy();
+}
+
+void dispatch_set_time(int64_t now_ms)
+{
+    state.now_ms = now_ms;
+    state.last_ns = 0;
+}
+
+int64_t dispatch_time_ms(void)
+{
+    return state.now_ms;
+}
+
+struct parking *run_parking(const struct command_run *run)
+{
+    ASSERT(run == state.run);
+    return state.parking;
+}
+
+/* --- errorstats --- */
+
+void dispatch_error_count(struct slice code)
+{
+    size_t size = code.size < ERROR_CODE_BYTES - 1 ? code.size : ERROR_CODE_BYTES - 1;
+    counter_add(&dispatch_metrics.errors, 1);
+    for (size_t i = 0; i < state.error_codes; i++)
+        if (strlen(state.errors[i].code) == size &&
+            memcmp(state.errors[i].code, code.data, size) == 0) {
+            state.errors[i].count++;
+            return;
+        }
+    if (state.error_codes == ERROR_CODES) return;
+    memcpy(state.errors[state.error_codes].code, code.data, size);
+    state.errors[state.error_codes].code[size] = 0;
+    state.errors[state.error_codes++].count = 1;
+}
+
+bool dispatch_error_at(size_t index, const char **code, uint64_t *count)
+{
+    if (index >= state.error_codes) return false;
+    *code = state.errors[index].code;
+    *count = state.errors[index].count;
+    return true;
+}
+
+void dispatch_reset_stats(void)
+{
+    state.error_codes = 0;
+    metric_reset(&dispatch_metric_table, &dispatch_metrics);
+}
+
+static bool count_error_at(const struct reply *reply, struct reply_mark mark)
+{
+    if (reply_written(reply) == mark.position || !reply_is_error_at(reply, mark)) return false;
+    char text[ERROR_CODE_BYTES + 1];
+    size_t size = reply_peek(reply, mark, text, sizeof text);
+    size_t end = 1;
+    while (end < size && text[end] != ' ' && text[end] != '\r') end++;
+    dispatch_error_count(slice_make(text + 1, end - 1));
+    return true;
+}
+
+/* --- refusing --- */
+
+static void append_printable(struct buffer *out, struct slice text, size_t most)
+{
+    for (size_t i = 0; i < text.size && i < most && text.data[i]; i++)
+        buffer_append(out, &text.data[i], 1);
+}
+
+static void reply_unknown_command(struct session *session, const struct request *request)
+{
+    struct buffer text = {0}, arguments = {0};
+    buffer_append_text(&text, "ERR unknown command '");
+    append_printable(&text, request->argv[0], ECHOED_BYTES);
+    buffer_append_text(&text, "', with args beginning with: ");
+    for (int i = 1; i < request->argc && arguments.size < ECHOED_BYTES; i++) {
+        size_t most = ECHOED_BYTES - arguments.size;
+        buffer_append_text(&arguments, "'");
+        append_printable(&arguments, request->argv[i], most);
+        buffer_append_text(&arguments, "' ");
+    }
+    buffer_append_slice(&text, buffer_slice(&arguments));
+    buffer_append(&text, "", 1);
+    reply_error(session->reply, text.data);
+    buffer_free(&text);
+    buffer_free(&arguments);
+    counter_add(&dispatch_metrics.unknown, 1);
+}
+
+static void reply_unknown_subcommand(struct session *session, const struct command *command,
+                                     struct slice name)
+{
+    struct buffer text = {0};
+    buffer_append_text(&text, "ERR unknown subcommand '");
+    append_printable(&text, name, ECHOED_BYTES);
+    buffer_append_text(&text, "'. Try ");
+    for (const char *p = command->name; *p; p++) {
+        char upper = *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p;
+        buffer_append(&text, &upper, 1);
+    }
+    buffer_append(&text, " HELP.", sizeof " HELP.");
+    reply_error(session->reply, text.data);
+    buffer_free(&text);
+}
+
+static bool is_arity_right(const struct command *command, int argc)
+{
+    return command->arity > 0 ? argc == command->arity : argc >= -command->arity;
+}
+
+/* What may run before there is a keyspace. */
+static bool runs_while_loading(const struct command *command)
+{
+    if (!(command->flags & COMMAND_LOADING)) return false;
+    static const char *const need_keys[] = {"select", "watch", "exec", "debug", "unwatch"};
+    for (size_t i = 0; i < sizeof need_keys / sizeof *need_keys; i++)
+        if (strcmp(command->name, need_keys[i]) == 0) return false;
+    return true;
+}
+
+/* The row to run, or NULL when the request was refused (the error is in the reply). */
+static const struct command *accept_request(struct session *session, const struct request *request)
+{
+    const struct command *command = request->row ? request->row : command_find(request->argv[0]);
+    if (!command) {
+        reply_unknown_command(session, request);
+        return NULL;
+    }
+    if (command->subcommands && request->argc > 1) {
+        const struct command *sub = command_find_sub(command, request->argv[1]);
+        if (!sub) {
+            reply_unknown_subcommand(session, command, request->argv[1]);
+            return NULL;
+        }
+        command = sub;
+    }
+    if (!is_arity_right(command, request->argc)) {
+        reply_error_format(session->reply, "ERR wrong number of arguments for '%s' command",
+                           command_full_name(command));
+        return NULL;
+    }
+    if (!session->authenticated && !(command->flags & COMMAND_NO_AUTH)) {
+        counter_add(&dispatch_metrics.denied_auth, 1);
+        reply_error(session->reply, "NOAUTH Authentication required.");
+        return NULL;
+    }
+    if ((command->flags & COMMAND_NO_MULTI) && transaction_is_open(session)) {
+        reply_error(session->reply, "ERR Command not allowed inside a transaction");
+        return NULL;
+    }
+    if (server.loading && !runs_while_loading(command)) {
+        reply_error(session->reply, "LOADING Redis is loading the dataset in memory");
+        return NULL;
+    }
+    return command;
+}
+
+/* --- running --- */
+
+static void run_begin(struct command_run *run, struct session *session,
+                      const struct command *command, const struct request *request)
+{
+    run->session = session;
+    run->command = command;
+    run->reply = session->reply;
+    run->argc = request->argc;
+    run->argv = request->argv;
+    run->parked_custom = run->committed = false;
+    access_begin(&run->access, server.keyspace, state.writes, &state.parking->waiter,
+                 state.now_ms);
+    run->access.no_touch = session->no_touch;
+    run->access.keep_expired = pause_stops_writes();
+    if (request->row && command->first_key > 0 && command->first_key < request->argc) {
+        run->access.hinted_key = request->argv[command->first_key];
+        run->access.hinted_hash = request->row_hash;
+    }
+}
+
+/* Asks for all keys of the command at once. */
+static bool load_keys(struct command_run *run)
+{
+    const struct command *command = run->command;
+    if (command->first_key > 0) {
+        int last = command->last_key < 0 ? run->argc + command->last_key : command->last_key;
+        if (last >= run->argc) last = run->argc - 1;
+        if (last < command->first_key) return true;
+        size_t step = (size_t)command->key_step;
+        size_t count = (size_t)(last - command->first_key) / step + 1;
+        return keyspace_load_strided(&run->access, run_database(run),
+                                     run->argv + command->first_key, count, step) == FOUND;
+    }
+    int few[16];
+    int *indexes = run->argc <= 16 ? few : mem_alloc((size_t)run->argc * sizeof *indexes);
+    int count = command_key_indexes(command, run->argv, run->argc, indexes, run->argc);
+    bool all = true;
+    for (int i = 0; i < count; i++)
+        all &= keyspace_load(&run->access, run_database(run), &run->argv[indexes[i]], 1) == FOUND;
+    if (indexes != few) mem_free(indexes);
+    return all;
+}
+
+void dispatch_run_queued(struct command_run *run, const struct command *command, int argc,
+                         const struct slice *argv)
+{
+    const struct command *outer = run->command;
+    int outer_argc = run->argc;
+    const struct slice *outer_argv = run->argv;
+    struct reply_mark mark = reply_get_mark(run->reply);
+    run->command = command;
+    run->argc = argc;
+    run->argv = argv;
+    command->handler(run);
+    if (!run->access.wait && !run->parked_custom) {
+        counter_add(&command_stats(command)->calls, 1);
+        if (count_error_at(run->reply, mark)) counter_add(&command_stats(command)->failed, 1);
+    }
+    run->command = outer;
+    run->argc = outer_argc;
+    run->argv = outer_argv;
+}
+
+static void reply_commit_error(struct command_run *run, enum status status,
+                               const struct error *error)
+{
+    (void)status;
+    reply_error_format(run->reply, "MISCONF %s", error->text);
+}
+
+/* Runs the handler and commits. False: it has to wait, and nothing has happened. */
+static bool run_once(struct command_run *run)
+{
+    struct access *access = &run->access;
+    struct reply_mark mark = reply_get_mark(run->reply);
+    struct waiter *waiter = access->waiter;
+    if (waiter->failed && !state.parking->asked) {
+        /* What it waited for could not be had. */
+        reply_error_format(run->reply, "%s %s",
+                           waiter->error.code == STATUS_NO_MEMORY ? "OOM" : "ERR",
+                           waiter->error.text);
+        return true;
+    }
+    if (!(run->command->flags & COMMAND_NEEDS_VALUES) || load_keys(run))
+        run->command->handler(run);
+    if (access->wait || run->parked_custom) goto wait;
+    if (!run->committed && write_set_count(access->writes)) {
+        bool reserve = run->command->flags & COMMAND_FREES;
+        struct error error = {0};
+        if (count_error_at(run->reply, mark) && !write_set_only_expires(access->writes)) {
+            access_abandon(access); /* the reply says that it failed, so nothing happens */
+            return true;
+        }
+        bool only_expires = write_set_only_expires(access->writes);
+        enum status status = keyspace_commit(access, reserve || only_expires, &error);
+        if (status != STATUS_OK && only_expires) {
+            /* A read need not wait for the delete of what it found expired (rule 6). */
+            access_abandon(access);
+            access->wait = 0;
+            return true;
+        }
+        if (status == STATUS_AGAIN) goto wait;
+        if (status != STATUS_OK) {
+            access_abandon(access);
+            reply_rollback(run->reply, mark);
+            reply_commit_error(run, status, &error);
+        }
+    }
+    return true;
+wait:
+    access_abandon(access);
+    reply_rollback(run->reply, mark);
+    return false;
+}
+
+/* CLIENT REPLY SKIP: the reply of the next command alone is thrown away. */
+static void step_reply_mode(struct session *session)
+{
+    if (session->reply_mode == REPLY_SKIP_NEXT) {
+        session->reply_mode = REPLY_SKIP;
+        reply_set_enabled(session->reply, false);
+    } else if (session->reply_mode == REPLY_SKIP) {
+        session->reply_mode = REPLY_ON;
+        reply_set_enabled(session->reply, true);
+    }
+}
+
+static void account(const struct command *command, struct session *session, struct reply_mark mark,
+                    int64_t began_ns)
+{
+    int64_t now_ns = clock_monotonic_ns();
+    struct command_stats *stats = command_stats(command);
+    counter_add(&stats->calls, 1);
+    counter_add(&stats->usec, (uint64_t)(now_ns - began_ns) / 1000);
+    histogram_record_us(&stats->latency, (uint64_t)(now_ns - began_ns) / 1000);
+    if (count_error_at(session->reply, mark)) counter_add(&stats->failed, 1);
+    counter_add(&dispatch_metrics.commands, 1);
+    session->commands++;
+    state.last_ns = now_ns;
+}
+
+/* The present run's parking becomes the session's. */
+static enum dispatch_result park(struct session *session, struct request *request,
+                                 enum park_reason reason, int64_t began_ns)
+{
+    struct parking *parking = state.parking;
+    state.parking = NULL;
+    parking->began_ns = began_ns;
+    counter_add(&dispatch_metrics.parked, 1);
+    parking_enter(parking, session, request, reason);
+    return DISPATCH_PARKED;
+}
+
+static enum dispatch_result execute(struct session *session, struct request *request,
+                                    const struct command *command, int64_t began_ns)
+{
+    struct command_run run;
+    state.run = &run;
+    run_begin(&run, session, command, request);
+    struct reply_mark mark = reply_get_mark(session->reply);
+    bool done = run_once(&run);
+    state.run = NULL;
+    if (!done)
+        return park(session, request,
+                    run.parked_custom && state.parking->reason == PARK_TIME ? PARK_TIME : PARK_DATA,
+                    began_ns);
+    if (run.access.depends_on > session->depends_on) session->depends_on = run.access.depends_on;
+    session->last_command = command;
+    account(command, session, mark, began_ns);
+    return DISPATCH_DONE;
+}
+
+/* Whether the request waits in the queue of a transaction instead of running. */
+static bool is_queued(const struct session *session, const struct command *command)
+{
+    return transaction_is_open(session) && !(command->flags & COMMAND_IN_MULTI);
+}
+
+static enum dispatch_result run_request(struct session *session, struct request *request,
+                                        int64_t began_ns)
+{
+    struct reply_mark mark = reply_get_mark(session->reply);
+    const struct command *command = accept_request(session, request);
+    if (!command) {
+        count_error_at(session->reply, mark);
+        counter_add(&dispatch_metrics.rejected, 1);
+        transaction_mark_failed(session);
+        return DISPATCH_DONE;
+    }
+    if (pause_stops(session, command)) return park(session, request, PARK_PAUSE, began_ns);
+    if (is_queued(session, command)) {
+        transaction_queue(session, command, request);
+        session->last_command = command;
+        return DISPATCH_DONE;
+    }
+    return execute(session, request, command, began_ns);
+}
+
+/* The end of a request, at once or after it was parked. */
+static void finish(struct session *session, struct request *request)
+{
+    request->row = NULL;
+    step_reply_mode(session);
+    if (!state.parking) return;
+    struct parking *parking = state.parking;
+    state.parking = NULL;
+    parking_give_back(parking);
+}
+
+enum dispatch_result dispatch_request(struct session *session, struct request *request)
+{
+    ASSERT_THREAD(THREAD_LOOP);
+    ASSERT(!session->parked);
+    int64_t began_ns = state.last_ns ? state.last_ns : clock_monotonic_ns();
+    session->active_ms = state.now_ms;
+    state.parking = parking_take();
+    enum dispatch_result result = run_request(session, request, began_ns);
+    if (result == DISPATCH_DONE) finish(session, request);
+    return result;
+}
+
+void dispatch_again(struct parking *parking)
+{
+    struct session *session = parking->session;
+    struct request *request = parking->request;
+    int64_t began_ns = parking->began_ns;
+    bool was_paused = parking->reason == PARK_PAUSE;
+    counter_add(&dispatch_metrics.reruns, 1);
+    parking_leave(parking);
+    state.parking = parking;
+    state.last_ns = 0;
+    enum dispatch_result result;
+    if (was_paused) {
+        result = run_request(session, request, began_ns);
+    } else {
+        const struct command *command = command_find(request->argv[0]);
+        if (command->subcommands && request->argc > 1)
+            command = command_find_sub(command, request->argv[1]);
+        result = execute(session, request, command, began_ns);
+    }
+    if (result == DISPATCH_PARKED) return;
+    finish(session, request);
+    session->operations->resume(session);
+}
+
+/* --- prefetch --- */
+
+void dispatch_prefetch(const struct session *session, const struct request *request, int step)
+{
+    struct request *noted = (struct request *)(uintptr_t)request;
+    state.last_ns = 0;
+    if (step == 0) noted->row = command_find(request->argv[0]);
+    const struct command *command = request->row;
+    if (!command || command->first_key <= 0 || command->first_key >= request->argc ||
+        !server.keyspace)
+        return;
+    int last = command->last_key < 0 ? request->argc + command->last_key : command->last_key;
+    if (last >= request->argc) last = request->argc - 1;
+    int keys = 0;
+    for (int i = command->first_key; i <= last && keys < PREFETCH_KEYS;
+         i += command->key_step, keys++) {
+        uint64_t hash = keys == 0 && step == 1
+                            ? request->row_hash
+                            : hash_key(request->argv[i].data, request->argv[i].size);
+        if (keys == 0) noted->row_hash = hash;
+        keyspace_prefetch(server.keyspace, (unsigned)session->database, hash, step);
+    }
+}
