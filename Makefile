@@ -7,7 +7,7 @@
 #   make lint         layer check, clang-tidy, cppcheck, shellcheck
 #   make bench        compare the speed with redis-server's
 #   make torture      crash and fault tests that take long
-#   make fuzz         fuzz the parsers
+#   make fuzz         fuzz the parsers (FUZZ_SECONDS=30 each)
 #   make install      PREFIX=/usr/local DESTDIR=   (make uninstall takes it away again)
 #   make clean
 #
@@ -21,6 +21,7 @@ CFLAGS ?= -O2 -g
 SAN    ?=
 DATA   ?= ./data
 TESTS  ?= tests/unit
+FUZZ_SECONDS ?= 30
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -63,6 +64,8 @@ else ifeq ($(SAN),undefined)
 OUR_FLAGS    += -fsanitize=undefined -fno-sanitize-recover=all
 else ifeq ($(SAN),thread)
 OUR_FLAGS    += -fsanitize=thread
+else ifeq ($(SAN),fuzz) # for `make fuzz`; clang only
+OUR_FLAGS    += -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all
 else
 $(error SAN must be address, undefined or thread, not "$(SAN)")
 endif
@@ -90,9 +93,11 @@ OBJECTS    := $(patsubst %,$(OUT)/%.o,$(SOURCES))
 MAIN       := $(OUT)/src/server/main.c.o
 LIBRARY    := $(OUT)/libkelvin.a
 UNIT_TESTS := $(patsubst %.c,$(OUT)/%,$(sort $(shell find $(TESTS) -name '*_test.c' 2>/dev/null)))
+BENCHES    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/bench/*_bench.c)))
+FUZZERS    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c)))
 
-.PHONY: all objects tests run test unit lint bench torture fuzz install uninstall clean deps FORCE
+.PHONY: all objects tests benches fuzzers run test unit lint bench torture fuzz install uninstall clean deps FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -100,6 +105,8 @@ TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c)))
 all: objects $(if $(wildcard src/server/main.c),$(SERVER))
 objects: $(OBJECTS)
 tests: $(UNIT_TESTS)
+benches: $(BENCHES)
+fuzzers: $(FUZZERS)
 
 $(SERVER): $(OBJECTS)
 	$(call say,LINK $@)
@@ -114,6 +121,14 @@ $(LIBRARY): $(filter-out $(MAIN),$(OBJECTS)) $(TEST_LIB)
 $(UNIT_TESTS): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
 	$(call say,LINK $@)
 	$(Q)$(LINK) -o $@ $< $(LIBRARY) -lcmocka $(LIBRARIES)
+
+$(BENCHES): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
+	$(call say,LINK $@)
+	$(Q)$(LINK) -o $@ $< $(LIBRARY) $(LIBRARIES)
+
+$(FUZZERS): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
+	$(call say,LINK $@)
+	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $< $(LIBRARY) $(LIBRARIES)
 
 $(OUT)/tests/%.o: private OUR_CPPFLAGS += -Itests
 
@@ -133,7 +148,7 @@ $(OUT)/flags: FORCE
 	@echo '$(COMPILE_C) | $(COMPILE_CXX) | $(LINK)' | cmp -s - $@ || \
 	    echo '$(COMPILE_C) | $(COMPILE_CXX) | $(LINK)' > $@
 
--include $(OBJECTS:.o=.d) $(UNIT_TESTS:%=%.c.d) $(TEST_LIB:.o=.d)
+-include $(OBJECTS:.o=.d) $(patsubst %,%.c.d,$(UNIT_TESTS) $(BENCHES) $(FUZZERS)) $(TEST_LIB:.o=.d)
 
 # ---- what people call ------------------------------------------------------------------------
 
@@ -159,14 +174,16 @@ lint:
 	deps/install.sh run lint
 	utils/lint.sh '$(OUR_CPPFLAGS)'
 
-bench: all
+bench: all benches
 	$(if $(wildcard tests/bench/run),tests/bench/run $(SERVER),@echo "there is no tests/bench/run yet")
 
 torture: all
 	$(if $(wildcard tests/torture/run),tests/torture/run $(SERVER),@echo "there is no tests/torture/run yet")
 
 fuzz:
-	$(if $(wildcard tests/fuzz/run),tests/fuzz/run,@echo "there is no tests/fuzz/run yet")
+	deps/install.sh run lint
+	$(MAKE) CC=clang CXX=clang++ SAN=fuzz fuzzers
+	tests/fuzz/run.sh $(FUZZ_SECONDS) $(patsubst $(OUT)/%,$(BUILD)/fuzz/%,$(FUZZERS))
 
 deps:
 	deps/install.sh run

@@ -32,7 +32,7 @@ echo "== cppcheck"
 # The checks that are off are matters of taste, or need the whole program in one view.
 mapfile -t c_sources < <(printf '%s\n' "${sources[@]}" | grep '\.c$')
 cppcheck --quiet --error-exitcode=1 --std=c11 --language=c -j "$jobs" --inline-suppr \
-    --enable=warning,performance,portability -Isrc -D_GNU_SOURCE -D__has_feature\(x\)=0 \
+    --library=utils/cppcheck.cfg --enable=warning,performance,portability -Isrc -D_GNU_SOURCE -D__has_feature\(x\)=0 \
     -D__BYTE_ORDER__=1234 -D__ORDER_LITTLE_ENDIAN__=1234 \
     --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
     --suppress=nullPointerArithmetic --suppress=nullPointerArithmeticOutOfMemory \
