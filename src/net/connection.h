@@ -131,6 +131,7 @@ struct net {
     uint64_t shown_input_bytes, shown_output_bytes;     /* of the last one */
     size_t round_left;
     int64_t turn_began_us;
+    int64_t dispatch_cron_ms; /* when parked commands were last looked at */
 };
 
 /* connection.c: life and state. */

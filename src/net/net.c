@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 
-enum { END_ROUNDS = 4 };
+enum { END_ROUNDS = 4, PARKED_CRON_MS = 10 };
 
 /* --- the turn --- */
 
@@ -47,14 +47,27 @@ static bool only_used_up(const struct net *net)
     return true;
 }
 
+/* Parked commands may wait for a time. */
+static void wake_timed(struct net *net)
+{
+    int64_t now_ms = dispatch_time_ms();
+    int64_t passed_ms = now_ms - net->dispatch_cron_ms; /* negative when the clock was set back */
+    if (dispatch_parked_count() == 0 || (passed_ms >= 0 && passed_ms < PARKED_CRON_MS)) return;
+    net->dispatch_cron_ms = now_ms;
+    dispatch_cron(now_ms);
+}
+
 static int64_t run_to_the_end(struct net *net)
 {
     int64_t sleep_ms = -1;
+    wake_timed(net);
     for (int round = 0; round < END_ROUNDS; round++) {
         if (!only_used_up(net)) run_ready(net);
         if (net->hooks.end_turn) sleep_ms = net->hooks.end_turn(net->hooks.context);
         if (only_used_up(net)) break;
     }
+    if (dispatch_parked_count() > 0 && (sleep_ms < 0 || sleep_ms > PARKED_CRON_MS))
+        sleep_ms = PARKED_CRON_MS;
     return sleep_ms;
 }
 
@@ -80,7 +93,6 @@ static int64_t end_turn(void *context)
 static void on_cron(void *context)
 {
     struct net *net = context;
-    dispatch_cron(dispatch_time_ms());
     limits_cron(net);
     listeners_retry(net);
 }
