@@ -27,6 +27,8 @@ extern const struct option_table batch_writer_option_table;
 struct batch_writer_metrics {
     struct counter ranges, batches, operations_in, operations_out, bytes_in, bytes_out,
         old_lookups, retries, reopens, barriers, checkpoints, reclaimed_records, stall_us;
+    /* retries: ranges that failed; reopens: times that the store was opened again; stall_us: time that the
+     * store was closed for writing */
     struct gauge in_flight, applied_sequence, garbage_objects, garbage_databases, closed;
     struct histogram range_seconds, batch_seconds;
 };
@@ -38,6 +40,7 @@ struct settlement {
     int64_t keys;      /* to add to the loop's count: true change minus what known operations claimed */
     int64_t expiring;  /* the same for keys with an expiry */
     uint64_t unknown;  /* how many operations with OLD_UNKNOWN the range held */
+    int64_t total_keys, total_expiring; /* exact, as of the sequence that is reported with it */
 };
 
 /* Calls on the loop, by letters. */
@@ -96,16 +99,26 @@ struct barrier {
     struct engine *engine;         /* BARRIER_SNAPSHOT: a reference, the receiver's */
     struct engine_snapshot *snapshot;
     void (*done)(struct barrier *barrier); /* on the loop */
-    struct barrier *next;
+    struct barrier *next;                  /* the rest is the writer's */
+    struct batch_writer *writer;
+    bool reload;
 };
-/* Loop. */
+/* Loop. A snapshot is cut exactly at the barrier's sequence. While the store is closed a barrier waits for
+ * the first try to reopen it, then gets the error. */
 void batch_writer_barrier(struct batch_writer *writer, struct barrier *barrier);
-/* Loop, or the sync thread: synced_sequence moved. */
+/* Any thread: synced_sequence moved (the writer asks the journal for that itself), or, with a policy
+ * that never syncs by itself, something was appended: then the loop's timer calls it now and then.
+ * Costs a few loads unless the writer has something to do now. */
 void batch_writer_wake(struct batch_writer *writer);
+/* Loop: start the next range early, whatever its size or age. */
+void batch_writer_hurry(struct batch_writer *writer);
 /* DEBUG RELOAD: closes and reopens the store between two ranges, then answers as BARRIER_VISIBLE. */
 void batch_writer_reload(struct batch_writer *writer, struct barrier *barrier);
 
 /* Any thread: records still to be reclaimed in the background, roughly (garbage rows). */
 uint64_t batch_writer_garbage(const struct batch_writer *writer);
+/* Any thread: what on_applied reports. After batch_writer_recover: the marker, so that the new run
+ * begins at that plus one. */
+uint64_t batch_writer_applied_sequence(const struct batch_writer *writer);
 
 #endif
