@@ -57,7 +57,10 @@ struct journal_found {
     uint64_t first_sequence; /* of the records of the last run that are left; 0 when none */
     uint64_t last_sequence;  /* 0 when none */
     uint64_t bytes;          /* of these records */
-    bool clean_end;          /* nothing was torn off */
+    bool clean_end;          /* the run was closed: nothing can have been torn off */
+    uint64_t base_sequence;  /* all up to here must be in the store: a marker below is refused */
+    uint64_t next_sequence;  /* the lowest that a new run may begin with; a marker at or above it
+                                is refused. 0 with `empty` */
 };
 
 /* Opens the folder (created if missing), syncs what it finds (rule 4) and checks every record of
@@ -97,12 +100,23 @@ uint64_t journal_next_sequence(const struct journal *journal);
  * `use_reserve`: may use what is kept for deletes when the disk is full (rule 18). */
 enum status journal_reserve(struct journal *journal, size_t payload_bytes, bool use_reserve,
                             struct journal_append *append);
+/* Keeps the reservation beyond this turn of the loop, for a payload that a job copies (values over
+ * 1 MiB). Until it is committed or cancelled every other reserve gets AGAIN. A reservation that is
+ * not held may just be forgotten; it must not be committed after control went back to the event
+ * loop. */
+void journal_hold(struct journal *journal, const struct journal_append *append);
+void journal_cancel(struct journal *journal, const struct journal_append *append);
 /* Completes the record of `operations` operations: from now on it is in the order of writes.
  * Returns the sequence of its last operation. Cannot fail. */
 uint64_t journal_commit(struct journal *journal, const struct journal_append *append,
                         uint32_t operations);
+/* As journal_commit; the payload is hashed by a job with journal_payload_checksum (any thread). It
+ * is used for payloads of 1 MiB or more only; smaller ones are hashed here. */
+uint64_t journal_commit_hashed(struct journal *journal, const struct journal_append *append,
+                               uint32_t operations, const uint64_t *payload_checksum);
+uint64_t journal_payload_checksum(const struct journal *journal, struct slice payload);
 
-/* Last sequence that has been appended. */
+/* Last sequence that has been appended (any thread). */
 uint64_t journal_appended_sequence(const struct journal *journal);
 /* Any thread: everything up to here is durable. Never runs ahead of the truth. */
 uint64_t journal_synced_sequence(const struct journal *journal);

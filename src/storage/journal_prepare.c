@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The prepare thread: populates pages ahead of the append position, retires segments that are
+ * marked, keeps prepared segments ready, minds the reserve file and the free space. It sleeps
+ * without a timeout while there is nothing to do and nothing fails.
+ *
+ * A retired segment's header page is made blank and synced before the next one's is (the chain on
+ * disk never gets a hole) and before it is used again or unlinked. It is not retired before its
+ * successor's header is durable: a folder always holds one whole header. */
+#include "storage/journal_internal.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+enum { FREE_MORE_THAN_READY = 2 }; /* how many more segments than the prepared ones are kept */
+
+/* --- populating --- */
+
+static void populate_ahead(struct journal *journal)
+{
+    if (!journal->is_shared) return;
+    journal_lock(journal);
+    struct segment *current = journal->current, *next = journal->ready.first;
+    size_t next_wanted = atomic_load(&journal->populate_next);
+    while (next && next->bytes < next_wanted) next = next->next;
+    journal_unlock(journal);
+
+    size_t at = atomic_load_explicit(&current->published, memory_order_acquire);
+    size_t wanted = atomic_load(&journal->populate_wanted);
+    size_t to = (wanted > at && wanted <= current->bytes ? wanted : at) + POPULATE_AHEAD_BYTES;
+    size_t before = atomic_load(&current->populated);
+    segment_populate(journal->files, current, to);
+    bool has_more = atomic_load(&current->populated) > before;
+    if (next) { /* only this thread and the loop take from `ready`; a taken one stays alive */
+        size_t ahead = to > current->bytes ? to - current->bytes : 0;
+        if (next_wanted > 0) ahead = next_wanted + POPULATE_AHEAD_BYTES;
+        before = atomic_load(&next->populated);
+        if (ahead > 0) segment_populate(journal->files, next, ahead + page_bytes());
+        has_more |= atomic_load(&next->populated) > before;
+        atomic_compare_exchange_strong(&journal->populate_next, &next_wanted, 0);
+    }
+    if (has_more && atomic_exchange(&journal->wait_seen, false)) journal_post(journal, EVENT_SPACE);
+}
+
+/* --- retiring --- */
+
+static struct segment *next_to_retire(struct journal *journal)
+{
+    uint64_t marked = atomic_load(&journal->marked_sequence);
+    journal_lock(journal);
+    for (struct segment *at = journal->retiring.first; at; at = at->next) {
+        if (at->readers > 0) continue;
+        segment_list_remove(&journal->retiring, at);
+        journal_unlock(journal);
+        return at;
+    }
+    struct segment *first = journal->chain.first, *next = first ? first->next : NULL;
+    bool done = next && next->header.first_sequence <= marked + 1 && first->readers == 0 &&
+                first != journal->sync_segment && atomic_load(&next->synced) > 0;
+    if (done) {
+        segment_list_remove(&journal->chain, first);
+        first->is_superseded = true;
+    }
+    journal_unlock(journal);
+    return done ? first : NULL;
+}
+
+static enum status retire_one(struct journal *journal, struct segment *segment,
+                              struct error *error)
+{
+    enum status status = segment_make_blank(journal->files, segment, error);
+    if (status != STATUS_OK) {
+        journal_lock(journal); /* in front: the order on disk */
+        segment->next = journal->retiring.first;
+        journal->retiring.first = segment;
+        if (!journal->retiring.last) journal->retiring.last = segment;
+        journal->retiring.count++;
+        journal_unlock(journal);
+        return status;
+    }
+    counter_add_shared(&journal->metrics->segments_freed, 1);
+    journal_lock(journal);
+    bool keep = segment->bytes == journal->segment_bytes &&
+                journal->free.count < journal->prepared_target + FREE_MORE_THAN_READY;
+    if (keep) segment_list_push(&journal->free, segment);
+    journal_unlock(journal);
+    if (keep) return STATUS_OK;
+    if (journal->files->unlink(journal->files->context, segment->path) != 0)
+        log_write(LOG_WARNING, "journal: cannot remove %s: %s", segment->path, strerror(errno));
+    segment_free(journal->files, segment);
+    return STATUS_OK;
+}
+
+static enum status retire_marked(struct journal *journal, struct error *error)
+{
+    struct segment *segment;
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && (segment = next_to_retire(journal)) != NULL)
+        status = retire_one(journal, segment, error);
+    return status;
+}
+
+/* --- preparing --- */
+
+char *journal_new_path(struct journal *journal, const char *ending)
+{
+    size_t size = strlen(journal->folder) + 64;
+    char *path = mem_alloc(size);
+    snprintf(path, size, "%s/journal-%08llu.%s", journal->folder,
+             (unsigned long long)journal->next_file_id, ending);
+    return path;
+}
+
+static enum status create_segment(struct journal *journal, size_t bytes, struct segment **out,
+                                  struct error *error)
+{
+    const struct journal_file_operations *files = journal->files;
+    char *temporary = journal_new_path(journal, "tmp"), *final = journal_new_path(journal, "seg");
+    struct segment *segment = NULL;
+    enum status status = segment_create(files, temporary, bytes, &segment, error);
+    if (status == STATUS_OK && files->rename(files->context, temporary, final) != 0) {
+        status = error_set_errno(error, errno, "cannot rename %s", temporary);
+        files->unlink(files->context, temporary);
+    } else if (status == STATUS_OK && files->sync_folder(files->context, journal->folder) != 0) {
+        status = error_set_errno(error, errno, "cannot sync %s", journal->folder);
+        files->unlink(files->context, final);
+    }
+    mem_free(temporary);
+    if (status == STATUS_OK) {
+        journal->next_file_id++;
+        mem_free(segment->path);
+        segment->path = final;
+        *out = segment;
+        return STATUS_OK;
+    }
+    mem_free(final);
+    segment_free(files, segment);
+    return status;
+}
+
+enum status journal_prepare_segment(struct journal *journal, size_t bytes, struct segment **out,
+                                    struct error *error)
+{
+    struct segment *segment = NULL;
+    journal_lock(journal);
+    if (journal->free.first && bytes <= journal->free.first->bytes)
+        segment = segment_list_pop(&journal->free);
+    journal_unlock(journal);
+    bool is_reused = segment != NULL;
+    enum status status = STATUS_OK;
+    if (!is_reused) status = create_segment(journal, bytes, &segment, error);
+    if (status != STATUS_OK) return status;
+    status = segment_map(journal->files, segment, journal->is_shared, error);
+    if (status != STATUS_OK) { /* a blank file, found again at the next start */
+        segment_free(journal->files, segment);
+        return status;
+    }
+    if (journal->is_shared) {
+        bool is_locked = segment_lock(journal->files, segment);
+        if (!is_locked && journal->was_locked)
+            log_write(LOG_WARNING, "journal: cannot lock %s in memory: %s; appends may wait for "
+                      "the disk (raise RLIMIT_MEMLOCK)", segment->path, strerror(errno));
+        journal->was_locked = is_locked;
+    } else {
+        segment_populate(journal->files, segment, segment->bytes);
+    }
+    counter_add_shared(is_reused ? &journal->metrics->segments_reused
+                                 : &journal->metrics->segments_prepared, 1);
+    *out = segment;
+    return STATUS_OK;
+}
+
+/* What a segment for a record of `wanted` bytes with header takes; 0: a normal one. */
+static bool needs_segment(struct journal *journal, size_t *bytes)
+{
+    size_t wanted = atomic_load(&journal->wanted_bytes);
+    journal_lock(journal);
+    bool has_wanted = false;
+    for (struct segment *at = journal->ready.first; at; at = at->next)
+        has_wanted |= at->bytes >= wanted;
+    unsigned ready = journal->ready.count;
+    journal_unlock(journal);
+    *bytes = journal->segment_bytes;
+    if (wanted > 0 && !has_wanted) {
+        if (wanted > *bytes) *bytes = page_ceiling(wanted);
+        return true;
+    }
+    if (wanted > 0) atomic_compare_exchange_strong(&journal->wanted_bytes, &wanted, 0);
+    return ready < journal->prepared_target;
+}
+
+static void set_prepare_error(struct journal *journal, const struct error *error)
+{
+    journal_lock(journal);
+    bool was_failing = journal->prepare_error.code != STATUS_OK;
+    journal->prepare_error = *error;
+    bool changed = journal_update_full(journal);
+    journal_unlock(journal);
+    bool is_failing = error->code != STATUS_OK;
+    if (is_failing && !was_failing)
+        log_write(LOG_WARNING, "journal: no further segment can be prepared: %s", error->text);
+    if (!is_failing && was_failing) log_write(LOG_NOTICE, "journal: segments are prepared again");
+    if (changed) journal_post(journal, EVENT_HEALTH);
+    if (!is_failing && (was_failing || atomic_load(&journal->wait_seen))) {
+        atomic_store(&journal->wait_seen, false);
+        journal_post(journal, EVENT_SPACE);
+    }
+}
+
+/* One segment; true when there may be more to prepare. */
+static bool prepare_one(struct journal *journal, struct error *error)
+{
+    size_t bytes;
+    if (!needs_segment(journal, &bytes)) {
+        if (journal->prepare_error.code != STATUS_OK) set_prepare_error(journal, error);
+        return false;
+    }
+    struct segment *segment;
+    if (journal_prepare_segment(journal, bytes, &segment, error) != STATUS_OK) {
+        set_prepare_error(journal, error);
+        return false;
+    }
+    journal_lock(journal);
+    segment_list_push(&journal->ready, segment);
+    journal_unlock(journal);
+    set_prepare_error(journal, error);
+    event_raise(&journal->sync_event); /* a replacement may wait for it */
+    return true;
+}
+
+/* --- the reserve file --- */
+
+static char *reserve_path(const struct journal *journal)
+{
+    size_t size = strlen(journal->folder) + sizeof "/reserve";
+    char *path = mem_alloc(size);
+    snprintf(path, size, "%s/reserve", journal->folder);
+    return path;
+}
+
+/* Unlinked when it was given up; made when there is space for it, a segment and as much again. */
+static bool mind_reserve(struct journal *journal)
+{
+    const struct journal_file_operations *files = journal->files;
+    uint64_t wanted = (uint64_t)journal->options->disk_reserve_bytes, free_bytes = 0;
+    int moves;
+    if (files->free_bytes(files->context, journal->folder, &free_bytes, &moves) == 0)
+        atomic_store(&journal->free_disk_bytes, free_bytes);
+    char *path = reserve_path(journal);
+    if (journal->reserve_is_made && atomic_load(&journal->reserve_given_up)) {
+        files->unlink(files->context, path);
+        journal->reserve_is_made = false;
+    } else if (!journal->reserve_is_made && wanted > 0 &&
+               free_bytes > 2 * wanted + journal->segment_bytes) {
+        int fd = files->open(files->context, path, O_RDWR | O_CREAT);
+        if (fd >= 0 && files->fallocate(files->context, fd, (off_t)wanted) == 0) {
+            journal->reserve_is_made = true;
+            atomic_store(&journal->reserve_given_up, false);
+        } else if (fd >= 0) {
+            files->unlink(files->context, path);
+        }
+        if (fd >= 0) files->close(files->context, fd);
+    }
+    mem_free(path);
+    return journal->reserve_is_made || wanted == 0;
+}
+
+/* --- the thread --- */
+
+void journal_prepare_run(void *argument)
+{
+    struct journal *journal = argument;
+    int64_t retry_at_us = 0; /* a full disk is not asked again at each call for space */
+    for (;;) {
+        struct error error = {0};
+        populate_ahead(journal);
+        enum status retired = retire_marked(journal, &error);
+        if (retired != STATUS_OK)
+            log_write(LOG_WARNING, "journal: %s; tried again soon", error.text);
+        if (atomic_load(&journal->prepare_stop)) return;
+        error = journal->prepare_error; /* written by this thread only */
+        int64_t now_us = clock_monotonic_us();
+        if (error.code == STATUS_OK || now_us >= retry_at_us) {
+            error = (struct error){0};
+            if (prepare_one(journal, &error)) continue;
+            retry_at_us = now_us + RETRY_US;
+        }
+        bool has_reserve = mind_reserve(journal);
+        journal_update_gauges(journal);
+
+        int64_t pause_us = -1;
+        if (error.code != STATUS_OK || retired != STATUS_OK) {
+            int64_t since_us = now_us - atomic_load(&journal->needed_us);
+            pause_us = since_us < SLOW_RETRY_US ? RETRY_US : SLOW_RETRY_US;
+        } else if (!has_reserve) {
+            pause_us = SLOW_RETRY_US;
+        }
+        event_wait(&journal->prepare_event, pause_us);
+    }
+}
