@@ -287,6 +287,7 @@ static struct entry *insert(struct cache *cache, uint16_t table, struct slice ke
     cache->index_bytes += into->index.bytes - before;
     cache_count_in(cache, entry);
     cache_place(cache, entry);
+    cache->arrivals++;
     counter_add(&cache->metrics->insertions, 1);
     if (value->state == ENTRY_LOADING) counter_add(&cache->metrics->misses, 1);
     return entry;
@@ -326,6 +327,7 @@ static struct entry *replace(struct cache *cache, struct entry *old, struct slic
     entry->fresh = value->sequence == 0 && old->state != ENTRY_PRESENT;
     cache_index_replace(&cache->tables[old->table]->index, old, entry);
     cache_let_go(cache, old);
+    cache->arrivals++;
     cache_count_in(cache, entry);
     cache_place(cache, entry);
     return entry;
@@ -337,8 +339,7 @@ struct entry *cache_put_found(struct cache *cache, struct entry *found, uint16_t
     if (!found) return insert(cache, table, key, hash, value);
     ASSERT(found->linked && found->table == table);
     enum cache_tier tier = tier_after(cache, found, value);
-    if (found->references == 0 &&
-        entry_fits(found, value->value.size, value->expire_at_ms != -1))
+    if (found->references == 0 && entry_fits(found, value->value.size, value->expire_at_ms != -1))
         return change_in_place(cache, found, value, tier);
     return replace(cache, found, key, value, tier);
 }

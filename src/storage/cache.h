@@ -108,8 +108,8 @@ void cache_remove(struct cache *cache, struct entry *entry);
 
 /* --- upkeep --- */
 /* Brings both tiers to their limits and frees dropped tables; does at most `steps` entries' worth of
- * work. Returns whether work is left that a further call can do. Called each turn of the loop, with
- * at least two steps for each entry that the turn brought. */
+ * work, or two for each entry that was made since the last call where that is more (up to 32768).
+ * Returns whether work is left that a further call can do. Called each turn of the loop. */
 bool cache_maintain(struct cache *cache, unsigned steps);
 /* Looks at idle times: the oldest entries of each tier. Called a few times a second. */
 void cache_age(struct cache *cache, unsigned steps);

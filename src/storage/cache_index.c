@@ -153,8 +153,7 @@ static void cut_chain(struct cache_index *index, struct cursor end)
 
 static struct cursor find_slot(struct cache_index *index, const struct entry *entry)
 {
-    struct cache_bucket *bucket =
-        cache_index_bucket(index, cache_index_number(index, entry->hash));
+    struct cache_bucket *bucket = cache_index_bucket(index, cache_index_number(index, entry->hash));
     for (; bucket; bucket = bucket->overflow) {
         for (unsigned slot = 0; slot < INDEX_SLOTS && bucket->tags[slot]; slot++)
             if (cache_bucket_entry(bucket, slot) == entry) return (struct cursor){bucket, slot};
@@ -189,12 +188,14 @@ static void split_one(struct cache_index *index)
     index->bytes += sizeof(struct cache_bucket);
 
     struct cursor stay = {from, 0}, go = {cache_index_bucket(index, number), 0};
-    for (struct cache_bucket *bucket = from; bucket; bucket = bucket->overflow) {
+    struct cache_bucket *bucket = from;
+    do {
         for (unsigned slot = 0; slot < INDEX_SLOTS && bucket->tags[slot]; slot++) {
             const struct entry *entry = cache_bucket_entry(bucket, slot);
             append(index, entry->hash & bit ? &go : &stay, entry, bucket->tags[slot]);
         }
-    }
+        bucket = bucket->overflow;
+    } while (bucket);
     cut_chain(index, stay);
     prefetch_next_split(index);
 }
@@ -202,12 +203,13 @@ static void split_one(struct cache_index *index)
 static void merge_one(struct cache_index *index)
 {
     uint32_t number = index->bucket_count - 1, half = (index->mask >> 1) + 1;
-    struct cache_bucket *last = cache_index_bucket(index, number);
+    struct cache_bucket *last = cache_index_bucket(index, number), *bucket = last;
     struct cursor to = chain_end(cache_index_bucket(index, number - half));
-    for (struct cache_bucket *bucket = last; bucket; bucket = bucket->overflow) {
+    do {
         for (unsigned slot = 0; slot < INDEX_SLOTS && bucket->tags[slot]; slot++)
             append(index, &to, cache_bucket_entry(bucket, slot), bucket->tags[slot]);
-    }
+        bucket = bucket->overflow;
+    } while (bucket);
     cut_chain(index, (struct cursor){last, 0});
     release_bucket(index, number);
     if (index->bucket_count == half) index->mask >>= 1;
@@ -233,8 +235,7 @@ void cache_index_remove(struct cache_index *index, const struct entry *entry)
     struct cursor hole = find_slot(index, entry);
     /* The last of the chain fills the hole; a chain's last bucket may become empty. */
     struct cache_bucket *before = NULL;
-    struct cache_bucket *last =
-        cache_index_bucket(index, cache_index_number(index, entry->hash));
+    struct cache_bucket *last = cache_index_bucket(index, cache_index_number(index, entry->hash));
     while (last->overflow) {
         before = last;
         last = last->overflow;

@@ -37,7 +37,7 @@ struct cache_index {
     uint32_t mask;         /* the least 2^n - 1 that reaches all buckets */
     uint32_t bucket_count; /* beside the overflow buckets */
     size_t entries;
-    size_t bytes;          /* memory of all buckets */
+    size_t bytes; /* memory of all buckets */
     /* Where bucket 0 would lie if the block began with it. */
     uintptr_t blocks[INDEX_BLOCKS];
 };

@@ -17,8 +17,8 @@
 enum { PIN_BUCKETS = 1024 };
 
 struct cache_pins {
-    uint64_t bytes;   /* the sum of all counters */
-    uint64_t first;   /* the first sequence that is counted */
+    uint64_t bytes; /* the sum of all counters */
+    uint64_t first; /* the first sequence that is counted */
     uint64_t applied;
     uint64_t highest; /* that was ever counted */
     unsigned shift;

@@ -12,13 +12,14 @@
  *   ABSENT    WARM       absent, or a waiting room
  *
  * Hot is not kept in exact order of access: a touch only counts in the entry, up to 3, and an entry
- * with touches that reaches the old end goes to the new end again, with one less, instead of leaving
- * (Corbato: A paging experiment with the Multics system, 1968, "clock", with a counter). So a hit on
- * a hot entry touches no other entry's memory.
+ * with touches that reaches the old end goes to the new end again, with one less, instead of
+ * leaving (Corbato: A paging experiment with the Multics system, 1968, "clock", with a counter). So
+ * a hit on a hot entry touches no other entry's memory.
  *
  * The waiting rooms hold what reached the end of warm or absent but may not leave: pinned entries,
  * until all that was in the room when it was closed has been applied, and referenced ones, a few of
- * which are looked at again each turn. So eviction meets each of them once, not at every attempt. */
+ * which are looked at again each turn. So eviction meets each of them once, not at every attempt.
+ */
 #ifndef KELVIN_STORAGE_CACHE_PRIVATE_H
 #define KELVIN_STORAGE_CACHE_PRIVATE_H
 
@@ -58,6 +59,7 @@ struct cache {
     uint64_t tier_entries[CACHE_TIERS];
     uint64_t absent_bytes, absent_entries; /* in warm */
     uint64_t index_bytes;
+    unsigned arrivals; /* entries made since the last upkeep */
     struct cache_pins pins;
 
     struct cache_list hot, warm, absent;

@@ -13,7 +13,10 @@ enum {
     /* Absent entries leave before warm ones, but for this fraction of all entries' memory: keys
      * that are asked for again and again and do not exist. */
     ABSENT_FRACTION = 32,
-    REFERENCED_LOOKS = 8
+    REFERENCED_LOOKS = 8,
+    /* What one call does at most for entries that arrived since the one before, whatever `steps`:
+     * some milliseconds. */
+    MOST_ARRIVAL_STEPS = 32768
 };
 
 /* --- moves --- */
@@ -125,8 +128,8 @@ static struct entry *next_victim(struct cache *cache)
     return warm;
 }
 
-/* One step towards less in warm: somebody leaves, or is found to be unable to. False: nobody is left
- * to look at. */
+/* One step towards less in warm: somebody leaves, or is found to be unable to. False: nobody is
+ * left to look at. */
 static bool shrink_warm(struct cache *cache)
 {
     struct entry *victim = next_victim(cache);
@@ -250,9 +253,14 @@ bool cache_maintain(struct cache *cache, unsigned steps)
     bool more = true;
     ASSERT_THREAD(THREAD_LOOP);
     free_dropped(cache, &steps);
+    /* Who brings many entries pays for their room: otherwise memory would grow with every turn. */
+    unsigned due = cache->arrivals < MOST_ARRIVAL_STEPS / 2 ? cache->arrivals * 2
+                                                            : (unsigned)MOST_ARRIVAL_STEPS;
+    if (steps < due) steps = due;
+    cache->arrivals = 0;
     if (warm_is_over(cache)) look_at_referenced(cache);
-    /* Both in step: hot's second chances must not keep memory from getting less, nor warm be emptied
-     * because hot has not given yet. */
+    /* Both in step: hot's second chances must not keep memory from getting less, nor warm be
+     * emptied because hot has not given yet. */
     for (; steps > 0 && more; steps--) {
         more = hot_is_over(cache) && shrink_hot(cache, &chances);
         if (!warm_is_over(cache)) continue;
@@ -305,7 +313,8 @@ void cache_age(struct cache *cache, unsigned steps)
     look_at_referenced(cache);
     for (left = steps; left > 0 && age_one(cache, &cache->hot, options->hot_idle_seconds); left--) {
     }
-    for (left = steps; left > 0 && age_one(cache, &cache->warm, options->warm_idle_seconds); left--) {
+    for (left = steps; left > 0 && age_one(cache, &cache->warm, options->warm_idle_seconds);
+         left--) {
     }
     for (left = steps; left > 0 && age_one(cache, &cache->absent, options->warm_idle_seconds);
          left--) {

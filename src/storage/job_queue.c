@@ -9,8 +9,8 @@
  * jobs together at most T - 1, batches alone one less than that, so that a scan does not wait for
  * the end of a long row of batches; with one worker all take turns.
  *
- * Always true: slow_running is the number of workers that run other jobs than reads, and depth[] the
- * length of the lanes' lists. */
+ * Always true: slow_running is the number of workers that run other jobs than reads, and depth[]
+ * the length of the lanes' lists. */
 #include "storage/job_queue.h"
 
 #include "base/check.h"
@@ -26,9 +26,9 @@ enum { FAIRNESS = 16 };
 struct lane {
     struct job *first, **end;
     int64_t depth, running;
-    int64_t max_depth;    /* above it a job is refused; 0: never */
+    int64_t max_depth; /* above it a job is refused; 0: never */
     int64_t max_running;
-    bool refused;         /* since its owner was last told that there is room */
+    bool refused; /* since its owner was last told that there is room */
 };
 
 /* On its way to the loop: "there is room". Outlives the queue if need be. */
@@ -44,7 +44,7 @@ struct job_queue {
     struct job_metrics *metrics;
     unsigned long *threads;
     unsigned thread_count;
-    unsigned idle;         /* workers that wait for work */
+    unsigned idle; /* workers that wait for work */
     int64_t slow_running, slow_max;
     unsigned reads_in_a_row; /* taken while other work waited */
     enum job_lane last_slow;
@@ -169,7 +169,8 @@ static void work(void *argument)
     for (;;) {
         struct job *job = take_next(queue);
         if (!job) {
-            /* At the end what is left is a share that a running job will free: its worker goes on. */
+            /* At the end what is left is a share that a running job will free: its worker goes on.
+             */
             if (queue->ending) break;
             queue->idle++;
             pthread_cond_wait(&queue->work, &queue->lock);

@@ -143,8 +143,7 @@ static void bench_evict(void)
 static void prepare(void)
 {
     keys = mem_alloc((size_t)entries * sizeof *keys);
-    for (uint32_t i = 0; i < entries; i++)
-        snprintf(keys[i], sizeof keys[i], "key:%012" PRIu32, i);
+    for (uint32_t i = 0; i < entries; i++) snprintf(keys[i], sizeof keys[i], "key:%012" PRIu32, i);
     srandom(1);
     shuffle();
 }

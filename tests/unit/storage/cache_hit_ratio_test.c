@@ -16,7 +16,13 @@
 
 #include <cmocka.h>
 
-enum { KEYS = 200000, CAPACITY = KEYS / 10, VALUE_BYTES = 64, WARM_UP = 1500000, MEASURED = 500000 };
+enum {
+    KEYS = 200000,
+    CAPACITY = KEYS / 10,
+    VALUE_BYTES = 64,
+    WARM_UP = 1500000,
+    MEASURED = 500000
+};
 
 struct simulation {
     struct cache_options options;
@@ -42,8 +48,10 @@ static uint64_t next_key(struct simulation *s)
     size_t low = 0, high = KEYS - 1;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (s->cumulative[middle] < at) low = middle + 1;
-        else high = middle;
+        if (s->cumulative[middle] < at)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -114,8 +122,7 @@ static void set_budget(struct simulation *s)
     cache_set_budget(s->cache, cache_used_bytes(s->cache));
     for (uint64_t number = 0; number < CAPACITY; number++) {
         struct slice key = slice_make(&number, sizeof number);
-        cache_remove(s->cache,
-                     cache_find(s->cache, s->table, key, hash_key(key.data, key.size)));
+        cache_remove(s->cache, cache_find(s->cache, s->table, key, hash_key(key.data, key.size)));
     }
 }
 

@@ -17,12 +17,12 @@
 enum { TABLES = 3, KEYS = 1500, HOLDS = 40, VALUE_MAX = 300, CHECK_EVERY = 2000 };
 
 struct model_key {
-    bool known;      /* was put and not removed since: either in the cache or evicted */
-    bool evictable;  /* as far as the model knows, at any time since the put */
+    bool known;     /* was put and not removed since: either in the cache or evicted */
+    bool evictable; /* as far as the model knows, at any time since the put */
     uint8_t state;
     uint64_t sequence;
     int64_t expire_at_ms;
-    uint64_t seed;   /* of the value's bytes */
+    uint64_t seed; /* of the value's bytes */
     size_t size;
     struct entry *held; /* a reference to the current entry, or NULL */
 };
@@ -152,8 +152,8 @@ static void do_put(struct model *m, unsigned table, unsigned number)
     next.state = kind == 0 && !old ? ENTRY_LOADING : kind <= 2 ? ENTRY_ABSENT : ENTRY_PRESENT;
     next.expire_at_ms = below(m, 3) ? -1 : (int64_t)below(m, 1000000);
     next.evictable = sequence <= m->applied;
-    struct cache_value value = {.expire_at_ms = next.expire_at_ms, .state = next.state,
-                                .sequence = sequence};
+    struct cache_value value = {
+        .expire_at_ms = next.expire_at_ms, .state = next.state, .sequence = sequence};
     if (next.state == ENTRY_PRESENT) {
         next.size = below(m, 4) || !old ? below(m, VALUE_MAX) : key->size;
         next.seed = next_random(m);
@@ -254,13 +254,24 @@ static void do_one(struct model *m)
     if (below(m, 2)) number /= 10; /* some keys more often */
     struct entry *entry;
     switch (below(m, 20)) {
-    case 0: do_remove(m, table, number); break;
-    case 1: do_hold(m, table, number); break;
-    case 2: cache_maintain(m->cache, (unsigned)below(m, 50)); break;
-    case 3: entry = cache_table_random(m->cache, m->tables[table], next_random(m));
+    case 0:
+        do_remove(m, table, number);
+        break;
+    case 1:
+        do_hold(m, table, number);
+        break;
+    case 2:
+        cache_maintain(m->cache, (unsigned)below(m, 50));
+        break;
+    case 3:
+        entry = cache_table_random(m->cache, m->tables[table], next_random(m));
         assert_true(!entry || entry->state == ENTRY_PRESENT);
         break;
-    case 4: case 5: case 6: case 7: case 8:
+    case 4:
+    case 5:
+    case 6:
+    case 7:
+    case 8:
         entry = check_key(m, table, number);
         if (entry) cache_touch(m->cache, entry);
         break;
@@ -271,7 +282,9 @@ static void do_one(struct model *m)
         if (below(m, 10) == 0) cache_set_time(m->cache, m->seconds += (uint32_t)below(m, 60));
         if (below(m, 20) == 0) cache_age(m->cache, 100);
         break;
-    default: do_put(m, table, number); break;
+    default:
+        do_put(m, table, number);
+        break;
     }
 }
 

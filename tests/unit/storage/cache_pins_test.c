@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Pinned bytes: never less than what is pinned, exact in a small window, nothing left at the end. */
+ * Pinned bytes: never less than what is pinned, exact in a small window, nothing left at the end.
+ */
 #include "storage/cache_pins.h"
 
 #include <setjmp.h>
@@ -90,8 +91,10 @@ static void the_figure_is_never_too_low_and_too_high_by_one_counter_at_most(void
         if (call % 64 != 0) continue;
         uint64_t pinned = 0, slack = 0;
         for (key = 0; key < KEYS; key++) {
-            if (sequences[key] > applied) pinned += bytes[key];
-            else if (applied - sequences[key] < (uint64_t)1 << pins.shift) slack += bytes[key];
+            if (sequences[key] > applied)
+                pinned += bytes[key];
+            else if (applied - sequences[key] < (uint64_t)1 << pins.shift)
+                slack += bytes[key];
         }
         assert_in_range(pins.bytes, pinned, pinned + slack);
     }

@@ -69,7 +69,8 @@ static void an_entry_fits_what_needs_the_same_size_class(void **state)
     entry_detach(entry);
 }
 
-static void an_expiry_comes_and_goes_in_place_with_the_value_taken_from_the_entry_itself(void **state)
+static void
+an_expiry_comes_and_goes_in_place_with_the_value_taken_from_the_entry_itself(void **state)
 {
     (void)state;
     /* All lengths of key and value around the 8 bytes by which they move. */
@@ -91,8 +92,8 @@ static void an_expiry_comes_and_goes_in_place_with_the_value_taken_from_the_entr
     }
 }
 
-static void a_referenced_entry_outlives_the_cache_and_is_counted_until_its_last_reference_goes(
-    void **state)
+static void
+a_referenced_entry_outlives_the_cache_and_is_counted_until_its_last_reference_goes(void **state)
 {
     (void)state;
     uint64_t before = entry_detached_bytes();

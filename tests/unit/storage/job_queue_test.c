@@ -21,8 +21,8 @@ enum { LOG_MAX = 4096 };
 struct gate {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    unsigned inside;  /* jobs that wait at it */
-    unsigned allowed; /* that may still pass */
+    unsigned inside;                /* jobs that wait at it */
+    unsigned allowed;               /* that may still pass */
     unsigned running, most_running; /* of those that count themselves */
     unsigned log[LOG_MAX], logged;
 };
@@ -101,9 +101,11 @@ static void done(struct job *job)
 
 static struct test_job make(struct fixture *f, enum job_lane lane, unsigned number, bool waits)
 {
-    return (struct test_job){.job = {.lane = lane, .kind = JOB_KIND_OTHER, .run = run,
-                                     .done = done, .home = f->home},
-                             .gate = &f->gate, .number = number, .waits = waits};
+    return (struct test_job){
+        .job = {.lane = lane, .kind = JOB_KIND_OTHER, .run = run, .done = done, .home = f->home},
+        .gate = &f->gate,
+        .number = number,
+        .waits = waits};
 }
 
 static void start(struct fixture *f, int64_t threads, int64_t max_jobs)
@@ -387,9 +389,11 @@ static void many_jobs_from_many_chains_all_come_back(void **state)
     for (unsigned i = 0; i < CHAINS; i++) {
         chains[i] = (struct chain_job){.job = {.lane = (enum job_lane)(i % JOB_LANES),
                                                .kind = (enum job_kind)(i % JOB_KINDS),
-                                               .run = run_nothing, .done = submit_again,
+                                               .run = run_nothing,
+                                               .done = submit_again,
                                                .home = f->home},
-                                       .fixture = f, .left = LINKS};
+                                       .fixture = f,
+                                       .left = LINKS};
         assert_int_equal(job_queue_submit(f->queue, &chains[i].job), STATUS_OK);
     }
     wait_until_done(f, CHAINS);
@@ -423,8 +427,10 @@ static void submit_many(void *argument)
     struct mailbox *home;
     if (mailbox_create(&home, NULL) != STATUS_OK) return;
     for (unsigned i = 0; i < JOBS; i++) {
-        jobs[i] = (struct counted_job){.job = {.lane = JOB_BATCH, .kind = JOB_KIND_BATCH,
-                                               .run = run_nothing, .done = count_back,
+        jobs[i] = (struct counted_job){.job = {.lane = JOB_BATCH,
+                                               .kind = JOB_KIND_BATCH,
+                                               .run = run_nothing,
+                                               .done = count_back,
                                                .home = home},
                                        .submitter = submitter};
         job_queue_submit(submitter->fixture->queue, &jobs[i].job);
