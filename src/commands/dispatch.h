@@ -76,6 +76,8 @@ bool run_wait_barrier(struct command_run *run, enum barrier_kind kind, bool relo
 /* Waits for some time (DEBUG SLEEP, WAIT). On the first run it parks (false: return); when the time has
  * passed the handler runs again and gets true. INT64_MAX: for ever. Not inside EXEC. */
 bool run_wait_time(struct command_run *run, int64_t milliseconds);
+/* Parks and runs the handler again after some milliseconds, as often as it says so. */
+void run_wait_time_again(struct command_run *run, int64_t milliseconds);
 static inline unsigned run_database(const struct command_run *run)
 {
     return (unsigned)run->session->database;

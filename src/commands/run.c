@@ -203,3 +203,11 @@ bool run_wait_time(struct command_run *run, int64_t milliseconds)
     run->parked_custom = true;
     return false;
 }
+
+void run_wait_time_again(struct command_run *run, int64_t milliseconds)
+{
+    struct parking *parking = run_parking(run);
+    parking->wake_ms = dispatch_time_ms() + milliseconds;
+    parking->reason = PARK_TIME;
+    run->parked_custom = true;
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * CONFIG GET, SET, REWRITE, RESETSTAT, HELP. The rows of the option tables say everything about the
+ * options; here is what a change has to set in motion. Loop thread; a rewrite is a job. */
+#include "base/glob.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "commands/families.h"
+#include "server/parts.h"
+
+static struct parts *config_parts;
+
+void config_init(struct parts *parts)
+{
+    config_parts = parts;
+}
+
+static bool is(struct slice word, const char *name)
+{
+    return slice_equal_nocase(word, name);
+}
+
+/* --- GET --- */
+
+static bool matches_any(const struct command_run *run, const char *name)
+{
+    for (int i = 2; i < run->argc; i++)
+        if (glob_match(run->argv[i], slice_from_text(name), true)) return true;
+    return false;
+}
+
+static void reply_option(struct command_run *run, const char *name, const struct option *option,
+                         const void *options)
+{
+    struct buffer text = {0};
+    option_format(option, options, &text);
+    reply_bulk_text(run->reply, name);
+    reply_bulk(run->reply, buffer_slice(&text));
+    buffer_free(&text);
+}
+
+static void config_get(struct command_run *run)
+{
+    struct reply_deferred map = reply_defer(run->reply);
+    uint64_t pairs = 0;
+    for (unsigned i = 0; i < SETTINGS_PARTS; i++) {
+        struct settings_part part = settings_part(&config_parts->settings, i);
+        for (size_t k = 0; k < part.table->count; k++) {
+            const struct option *option = &part.table->rows[k];
+            if (matches_any(run, option->name)) {
+                reply_option(run, option->name, option, part.options);
+                pairs++;
+            }
+            if (option->alias && matches_any(run, option->alias)) {
+                reply_option(run, option->alias, option, part.options);
+                pairs++;
+            }
+        }
+    }
+    reply_defer_map(run->reply, map, pairs);
+}
+
+/* --- SET --- */
+
+struct change {
+    const struct option *option;
+    void *options;
+    struct slice name;
+    struct buffer before;
+};
+
+static void undo(struct change *changes, int count)
+{
+    for (int i = 0; i < count; i++)
+        option_set(changes[i].option, changes[i].options, buffer_slice(&changes[i].before), NULL);
+}
+
+static void free_changes(struct change *changes, int count)
+{
+    for (int i = 0; i < count; i++) buffer_free(&changes[i].before);
+    mem_free(changes);
+}
+
+static void reply_failed(struct command_run *run, struct slice name, const char *why)
+{
+    reply_error_format(run->reply,
+                       "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s",
+                       (int)name.size, name.data, why);
+}
+
+/* All names must be known, may be changed, and stand once. */
+static bool find_changes(struct command_run *run, struct change *changes, int count)
+{
+    for (int i = 0; i < count; i++) {
+        struct slice name = run->argv[2 + 2 * i];
+        struct change *change = &changes[i];
+        change->name = name;
+        change->option = settings_find(&config_parts->settings, name, &change->options);
+        if (!change->option) {
+            reply_error_format(run->reply,
+                               "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+                               (int)name.size, name.data);
+            return false;
+        }
+        if (!(change->option->flags & OPTION_LIVE)) {
+            bool guarded = strcmp(change->option->name, "dir") == 0;
+            reply_failed(run, name, guarded ? "can't set protected config" : "can't set immutable config");
+            return false;
+        }
+        for (int k = 0; k < i; k++)
+            if (changes[k].option == change->option) {
+                reply_failed(run, name, "duplicate parameter");
+                return false;
+            }
+    }
+    return true;
+}
+
+/* Sets all in motion that hangs on live options. */
+static enum status apply(struct parts *parts, struct error *error)
+{
+    struct settings *settings = &parts->settings;
+    enum status status = settings_check(settings, error);
+    if (status == STATUS_OK) status = net_apply_options(parts->net, error);
+    if (status != STATUS_OK) return status;
+    log_set_level((enum log_level)settings->server.loglevel);
+    server.proto_max_bulk_bytes = settings->net.proto_max_bulk_bytes;
+    server.protected_mode = settings->net.protected_mode;
+    memory_budget_cron(parts->budget);
+    return STATUS_OK;
+}
+
+static void config_set(struct command_run *run)
+{
+    if (run->argc % 2) {
+        reply_error(run->reply, "ERR wrong number of arguments for 'config|set' command");
+        return;
+    }
+    int count = (run->argc - 2) / 2, done = 0;
+    struct error error = {0};
+    struct change *changes = mem_calloc((size_t)count, sizeof *changes);
+    if (!find_changes(run, changes, count)) {
+        free_changes(changes, count);
+        return;
+    }
+    for (; done < count; done++) {
+        struct change *change = &changes[done];
+        option_format(change->option, change->options, &change->before);
+        if (option_set(change->option, change->options, run->argv[3 + 2 * done], &error) != STATUS_OK)
+            break;
+    }
+    if (done == count && apply(config_parts, &error) == STATUS_OK) {
+        reply_ok(run->reply);
+    } else {
+        struct slice name = changes[done < count ? done : count - 1].name;
+        undo(changes, done);
+        apply(config_parts, NULL);
+        reply_failed(run, name, error.text);
+    }
+    free_changes(changes, count);
+}
+
+/* --- REWRITE --- */
+
+struct rewrite {
+    struct job job;
+    struct buffer file;
+    enum status status;
+    struct error error;
+    struct settings copy; /* as they were when it was asked for */
+    bool over;
+    uint64_t session_id;
+};
+
+static struct rewrite *rewriting; /* at most one at a time */
+
+static void rewrite_run(struct job *job)
+{
+    struct rewrite *rewrite = (struct rewrite *)(void *)job;
+    rewrite->status = settings_rewrite(&rewrite->copy, rewrite->copy.file, &rewrite->error);
+}
+
+static void rewrite_done(struct job *job)
+{
+    ((struct rewrite *)(void *)job)->over = true;
+}
+
+static void copy_settings(struct settings *to)
+{
+    settings_init(to);
+    for (unsigned i = 0; i < SETTINGS_PARTS; i++) {
+        struct settings_part from = settings_part(&config_parts->settings, i);
+        struct settings_part target = settings_part(to, i);
+        for (size_t k = 0; k < from.table->count; k++) {
+            struct buffer text = {0};
+            option_format(&from.table->rows[k], from.options, &text);
+            option_set(&from.table->rows[k], target.options, buffer_slice(&text), NULL);
+            buffer_free(&text);
+        }
+    }
+    mem_free(to->file);
+    to->file = mem_dup(config_parts->settings.file, strlen(config_parts->settings.file) + 1);
+}
+
+static void rewrite_free(void)
+{
+    settings_free(&rewriting->copy);
+    mem_free(rewriting);
+    rewriting = NULL;
+}
+
+/* Looks again every few milliseconds: the loop does not wait for the disk. */
+static void config_rewrite(struct command_run *run)
+{
+    enum { LOOK_MS = 5 };
+    if (!*config_parts->settings.file) {
+        reply_error(run->reply, "ERR The server is running without a config file");
+        return;
+    }
+    if (rewriting && rewriting->over && rewriting->session_id != run->session->id) rewrite_free();
+    if (!rewriting) {
+        rewriting = mem_calloc(1, sizeof *rewriting);
+        rewriting->session_id = run->session->id;
+        copy_settings(&rewriting->copy);
+        rewriting->job = (struct job){.lane = JOB_BACKGROUND,
+                                      .kind = JOB_KIND_FILE,
+                                      .run = rewrite_run,
+                                      .done = rewrite_done,
+                                      .home = loop_mailbox(config_parts->loop)};
+        if (job_queue_submit(config_parts->jobs, &rewriting->job) != STATUS_OK) {
+            rewrite_free();
+            reply_error(run->reply, "ERR Rewriting config file: too much is waiting for the disk");
+            return;
+        }
+    }
+    if (!rewriting->over || rewriting->session_id != run->session->id) {
+        run_wait_time_again(run, LOOK_MS);
+        return;
+    }
+    if (rewriting->status == STATUS_OK)
+        reply_ok(run->reply);
+    else
+        reply_error_format(run->reply, "ERR Rewriting config file: %s", rewriting->error.text);
+    rewrite_free();
+}
+
+/* --- the others --- */
+
+static void config_resetstat(struct command_run *run)
+{
+    for (unsigned i = 0; i < METRIC_PARTS; i++) {
+        struct metric_part part = parts_metrics(config_parts, i);
+        metric_reset(part.table, part.metrics);
+    }
+    for (int i = 0; i < command_count(); i++) {
+        const struct command *command = command_at(i);
+        memset(command_stats(command), 0, sizeof(struct command_stats));
+        for (int k = 0; k < command->subcommand_count; k++)
+            memset(command_stats(&command->subcommands[k]), 0, sizeof(struct command_stats));
+    }
+    dispatch_reset_stats();
+    reply_ok(run->reply);
+}
+
+static void config_help(struct command_run *run)
+{
+    static const char *const lines[] = {
+        "GET <pattern>",
+        "    Return parameters matching the glob-like <pattern> and their values.",
+        "SET <directive> <value>",
+        "    Set the configuration <directive> to <value>.",
+        "RESETSTAT",
+        "    Reset statistics reported by the INFO command.",
+        "REWRITE",
+        "    Rewrite the configuration file.",
+    };
+    run_reply_help(run, lines, sizeof lines / sizeof *lines);
+}
+
+void config_run(struct command_run *run)
+{
+    struct slice what = run->argv[1];
+    if (is(what, "get"))
+        config_get(run);
+    else if (is(what, "set"))
+        config_set(run);
+    else if (is(what, "rewrite"))
+        config_rewrite(run);
+    else if (is(what, "resetstat"))
+        config_resetstat(run);
+    else
+        config_help(run);
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * INFO: the sections that Redis has, truthfully, and one for each of our parts, straight from the
+ * metric tables. Nothing here asks a disk: what lies there is told by the last answer of a job. Loop
+ * thread. */
+#include "base/clock.h"
+#include "base/memory.h"
+#include "commands/families.h"
+#include "server/parts.h"
+#include "server/version.h"
+
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+enum { RATE_SAMPLES = 16 };
+
+static struct {
+    struct parts *parts;
+    struct {
+        uint64_t commands, in, out;
+        int64_t at_us;
+    } samples[RATE_SAMPLES];
+    unsigned sample;
+    uint64_t ops_per_second, in_per_second, out_per_second;
+} state;
+
+void info_init(struct parts *parts)
+{
+    state.parts = parts;
+}
+
+void info_finish(void)
+{
+    state.parts = NULL;
+}
+
+void info_cron(void)
+{
+    const struct net_metrics *net = &state.parts->net_metrics;
+    unsigned oldest = (state.sample + 1) % RATE_SAMPLES;
+    int64_t now_us = clock_monotonic_us();
+    state.sample = oldest;
+    uint64_t commands = counter_get(&dispatch_metrics.commands);
+    uint64_t in = counter_get(&net->received_bytes), out = counter_get(&net->sent_bytes);
+    int64_t passed_us = now_us - state.samples[oldest].at_us;
+    if (state.samples[oldest].at_us && passed_us > 0 && commands >= state.samples[oldest].commands) {
+        double seconds = (double)passed_us / 1e6;
+        state.ops_per_second = (uint64_t)((double)(commands - state.samples[oldest].commands) / seconds);
+        state.in_per_second = (uint64_t)((double)(in - state.samples[oldest].in) / seconds);
+        state.out_per_second = (uint64_t)((double)(out - state.samples[oldest].out) / seconds);
+    }
+    state.samples[oldest].commands = commands;
+    state.samples[oldest].in = in;
+    state.samples[oldest].out = out;
+    state.samples[oldest].at_us = now_us;
+}
+
+#define LINE(...) buffer_append_format(out, __VA_ARGS__), buffer_append_text(out, "\r\n")
+
+static unsigned long long number(uint64_t value)
+{
+    return (unsigned long long)value;
+}
+
+static void human_line(struct buffer *out, const char *name, uint64_t bytes)
+{
+    const char *const units = "BKMGTP";
+    double value = (double)bytes;
+    int unit = 0;
+    while (value >= 1024 && units[unit + 1]) {
+        value /= 1024;
+        unit++;
+    }
+    if (unit == 0)
+        LINE("%s:%lluB", name, number(bytes));
+    else
+        LINE("%s:%.2f%c", name, value, units[unit]);
+}
+
+/* --- Redis's sections --- */
+
+static void info_server(struct buffer *out)
+{
+    struct parts *parts = state.parts;
+    struct utsname system;
+    uname(&system);
+    int64_t uptime_s = (clock_monotonic_us() - parts->started_us) / 1000000;
+    LINE("redis_version:%s", KELVIN_REDIS_VERSION);
+    LINE("kelvin_version:%s", KELVIN_VERSION);
+    LINE("redis_git_sha1:00000000");
+    LINE("redis_git_dirty:0");
+    LINE("redis_build_id:0");
+    LINE("redis_mode:standalone");
+    LINE("os:%s %s %s", system.sysname, system.release, system.machine);
+    LINE("arch_bits:%zu", sizeof(long) * 8);
+    LINE("monotonic_clock:POSIX clock_gettime");
+    LINE("multiplexing_api:epoll");
+    LINE("atomicvar_api:c11-builtin");
+    LINE("gcc_version:%d.%d.%d", __GNUC__, __GNUC_MINOR__, __GNUC_PATCHLEVEL__);
+    LINE("process_id:%ld", (long)getpid());
+    LINE("process_supervised:no");
+    LINE("run_id:%s", parts->run_id);
+    LINE("tcp_port:%lld", (long long)parts->settings.net.port);
+    LINE("server_time_usec:%lld", (long long)clock_wall_us());
+    LINE("uptime_in_seconds:%lld", (long long)uptime_s);
+    LINE("uptime_in_days:%lld", (long long)(uptime_s / 86400));
+    LINE("hz:10");
+    LINE("configured_hz:10");
+    LINE("lru_clock:%lld", (long long)(clock_wall_ms() / 1000 & 0xffffff));
+    LINE("executable:%s", parts->executable);
+    LINE("config_file:%s", parts->settings.file);
+    LINE("data_folder:%s", parts->data_dir);
+    LINE("io_threads_active:0");
+}
+
+static void info_clients(struct buffer *out)
+{
+    uint64_t input, output;
+    net_largest_buffers(state.parts->net, &input, &output);
+    LINE("connected_clients:%zu", session_count());
+    LINE("cluster_connections:0");
+    LINE("maxclients:%lld", (long long)state.parts->settings.net.maxclients);
+    LINE("client_recent_max_input_buffer:%llu", number(input));
+    LINE("client_recent_max_output_buffer:%llu", number(output));
+    LINE("blocked_clients:%zu", dispatch_parked_count());
+    LINE("tracking_clients:0");
+    LINE("clients_in_timeout_table:0");
+}
+
+static void info_memory(struct buffer *out)
+{
+    struct parts *parts = state.parts;
+    const struct mem_usage *usage = memory_budget_usage(parts->budget);
+    uint64_t used = mem_allocated_bytes(), most = memory_budget_maxmemory(parts->budget);
+    LINE("used_memory:%llu", number(used));
+    human_line(out, "used_memory_human", used);
+    LINE("used_memory_rss:%zu", usage->rss);
+    human_line(out, "used_memory_rss_human", usage->rss);
+    LINE("rss_anonymous:%zu", usage->rss_anonymous);
+    LINE("rss_file:%zu", usage->rss_file);
+    LINE("used_memory_peak:%llu", number(memory_budget_peak(parts->budget)));
+    human_line(out, "used_memory_peak_human", memory_budget_peak(parts->budget));
+    LINE("used_memory_overhead:%llu", number(used > cache_used_bytes(parts->cache)
+                                                 ? used - cache_used_bytes(parts->cache) : 0));
+    LINE("used_memory_dataset:%llu", number(cache_used_bytes(parts->cache)));
+    LINE("total_system_memory:%zu", mem_machine_bytes());
+    human_line(out, "total_system_memory_human", mem_machine_bytes());
+    LINE("used_memory_lua:0");
+    human_line(out, "used_memory_lua_human", 0);
+    LINE("used_memory_scripts:0");
+    LINE("maxmemory:%llu", number(most));
+    human_line(out, "maxmemory_human", most);
+    LINE("maxmemory_policy:noeviction");
+    LINE("allocator_allocated:%zu", usage->allocated);
+    LINE("allocator_active:%zu", usage->active);
+    LINE("allocator_resident:%zu", usage->resident);
+    LINE("mem_fragmentation_ratio:%.2f",
+         used && usage->rss_anonymous ? (double)usage->rss_anonymous / (double)used : 1.0);
+    LINE("mem_clients_normal:%llu", number(net_client_memory_bytes(parts->net)));
+    LINE("mem_clients_slaves:0");
+    LINE("mem_allocator:%s", mem_allocator_name());
+    LINE("active_defrag_running:0");
+    LINE("lazyfree_pending_objects:0");
+    LINE("lazyfreed_objects:0");
+}
+
+static void info_loading(struct buffer *out)
+{
+    struct parts *parts = state.parts;
+    uint64_t done = atomic_load_explicit(&parts->loading_done_bytes, memory_order_relaxed);
+    LINE("loading:%d", server.loading);
+    if (!server.loading) return;
+    LINE("loading_start_time:%lld", (long long)(parts->started_ms / 1000));
+    LINE("loading_total_bytes:%llu", number(parts->loading_total_bytes));
+    LINE("loading_loaded_bytes:%llu", number(done));
+    LINE("loading_loaded_perc:%.2f", parts->loading_total_bytes
+                                         ? 100.0 * (double)done / (double)parts->loading_total_bytes
+                                         : 0.0);
+}
+
+static void info_persistence(struct buffer *out)
+{
+    struct parts *parts = state.parts;
+    struct error error = {0};
+    bool healthy = !parts->keyspace || journal_health(parts->journal, &error) == STATUS_OK;
+    info_loading(out);
+    LINE("async_loading:0");
+    LINE("current_cow_peak:0");
+    LINE("rdb_changes_since_last_save:%llu",
+         number((uint64_t)(gauge_get(&parts->journal_metrics.appended_sequence) -
+                           gauge_get(&parts->journal_metrics.marked_sequence))));
+    LINE("rdb_bgsave_in_progress:0");
+    LINE("rdb_last_save_time:%lld", (long long)server.last_save_s());
+    LINE("rdb_last_bgsave_status:%s", parts->store_health == STATUS_OK ? "ok" : "err");
+    LINE("rdb_last_bgsave_time_sec:-1");
+    LINE("rdb_current_bgsave_time_sec:-1");
+    LINE("rdb_saves:%llu", number(counter_get(&parts->batch_writer_metrics.checkpoints)));
+    LINE("aof_enabled:1");
+    LINE("aof_rewrite_in_progress:0");
+    LINE("aof_rewrite_scheduled:0");
+    LINE("aof_last_rewrite_time_sec:-1");
+    LINE("aof_current_rewrite_time_sec:-1");
+    LINE("aof_last_bgrewrite_status:ok");
+    LINE("aof_last_write_status:%s", healthy ? "ok" : "err");
+    if (!healthy) LINE("journal_error:%s", error.text);
+    if (parts->store_health != STATUS_OK) LINE("store_error:%s", parts->store_health_text);
+    LINE("aof_current_size:%llu", parts->keyspace ? number(journal_unmarked_bytes(parts->journal)) : 0);
+}
+
+static void info_stats(struct buffer *out)
+{
+    struct parts *parts = state.parts;
+    const struct net_metrics *net = &parts->net_metrics;
+    const struct keyspace_metrics *keys = &parts->keyspace_metrics;
+    LINE("total_connections_received:%llu", number(counter_get(&net->connections_accepted)));
+    LINE("total_commands_processed:%llu", number(counter_get(&dispatch_metrics.commands)));
+    LINE("instantaneous_ops_per_sec:%llu", number(state.ops_per_second));
+    LINE("total_net_input_bytes:%llu", number(counter_get(&net->received_bytes)));
+    LINE("total_net_output_bytes:%llu", number(counter_get(&net->sent_bytes)));
+    LINE("instantaneous_input_kbps:%.2f", (double)state.in_per_second / 1024);
+    LINE("instantaneous_output_kbps:%.2f", (double)state.out_per_second / 1024);
+    LINE("rejected_connections:%llu", number(counter_get(&net->connections_rejected)));
+    LINE("sync_full:0");
+    LINE("sync_partial_ok:0");
+    LINE("sync_partial_err:0");
+    LINE("expired_keys:%llu", number(counter_get(&keys->expired_on_access) +
+                                     counter_get(&keys->expired_by_cycle)));
+    LINE("expired_stale_perc:0.00");
+    LINE("evicted_keys:0");
+    LINE("evicted_clients:%llu", number(counter_get(&net->evicted)));
+    LINE("keyspace_hits:%llu", number(counter_get(&keys->keyspace_hits)));
+    LINE("keyspace_misses:%llu", number(counter_get(&keys->keyspace_misses)));
+    LINE("pubsub_channels:0");
+    LINE("pubsub_patterns:0");
+    LINE("latest_fork_usec:0");
+    LINE("total_forks:0");
+    LINE("unexpected_error_replies:0");
+    LINE("total_error_replies:%llu", number(counter_get(&dispatch_metrics.errors)));
+    LINE("total_reads_processed:%llu", number(counter_get(&net->reads)));
+    LINE("total_writes_processed:%llu", number(counter_get(&net->writes)));
+}
+
+static void info_replication(struct buffer *out)
+{
+    LINE("role:master");
+    LINE("connected_slaves:0");
+    LINE("master_failover_state:no-failover");
+    LINE("master_replid:%s", state.parts->run_id);
+    LINE("master_replid2:0000000000000000000000000000000000000000");
+    LINE("master_repl_offset:0");
+    LINE("second_repl_offset:-1");
+    LINE("repl_backlog_active:0");
+    LINE("repl_backlog_size:1048576");
+    LINE("repl_backlog_first_byte_offset:0");
+    LINE("repl_backlog_histlen:0");
+}
+
+static void cpu_line(struct buffer *out, const char *name, struct timeval time)
+{
+    LINE("%s:%ld.%06ld", name, (long)time.tv_sec, (long)time.tv_usec);
+}
+
+static void info_cpu(struct buffer *out)
+{
+    struct rusage self = {0}, children = {0}, thread = {0};
+    getrusage(RUSAGE_SELF, &self);
+    getrusage(RUSAGE_CHILDREN, &children);
+    getrusage(RUSAGE_THREAD, &thread);
+    cpu_line(out, "used_cpu_sys", self.ru_stime);
+    cpu_line(out, "used_cpu_user", self.ru_utime);
+    cpu_line(out, "used_cpu_sys_children", children.ru_stime);
+    cpu_line(out, "used_cpu_user_children", children.ru_utime);
+    cpu_line(out, "used_cpu_sys_main_thread", thread.ru_stime);
+    cpu_line(out, "used_cpu_user_main_thread", thread.ru_utime);
+}
+
+static void info_modules(struct buffer *out)
+{
+    (void)out;
+}
+
+static void each_command(struct buffer *out, void (*line)(struct buffer *, const struct command *))
+{
+    for (int i = 0; i < command_count(); i++) {
+        const struct command *command = command_at(i);
+        if (counter_get(&command_stats(command)->calls)) line(out, command);
+        for (int k = 0; k < command->subcommand_count; k++)
+            if (counter_get(&command_stats(&command->subcommands[k])->calls))
+                line(out, &command->subcommands[k]);
+    }
+}
+
+static void commandstats_line(struct buffer *out, const struct command *command)
+{
+    const struct command_stats *stats = command_stats(command);
+    uint64_t calls = counter_get(&stats->calls), usec = counter_get(&stats->usec);
+    LINE("cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu",
+         command_full_name(command), number(calls), number(usec), (double)usec / (double)calls,
+         number(counter_get(&stats->rejected)), number(counter_get(&stats->failed)));
+}
+
+static void info_commandstats(struct buffer *out)
+{
+    each_command(out, commandstats_line);
+}
+
+static void latency_line(struct buffer *out, const struct command *command)
+{
+    const struct histogram *latency = &command_stats(command)->latency;
+    LINE("latency_percentiles_usec_%s:p50=%llu.000,p99=%llu.000,p99.9=%llu.000",
+         command_full_name(command), number(histogram_quantile_us(latency, 0.5)),
+         number(histogram_quantile_us(latency, 0.99)), number(histogram_quantile_us(latency, 0.999)));
+}
+
+static void info_latencystats(struct buffer *out)
+{
+    each_command(out, latency_line);
+}
+
+static void info_errorstats(struct buffer *out)
+{
+    const char *code;
+    uint64_t count;
+    for (size_t i = 0; dispatch_error_at(i, &code, &count); i++)
+        LINE("errorstat_%s:count=%llu", code, number(count));
+}
+
+static void info_cluster(struct buffer *out)
+{
+    LINE("cluster_enabled:0");
+}
+
+static void info_keyspace(struct buffer *out)
+{
+    struct keyspace *keyspace = state.parts->keyspace;
+    if (!keyspace) return;
+    for (unsigned i = 0; i < keyspace_database_count(keyspace); i++) {
+        int64_t keys, expiring;
+        keyspace_estimate(keyspace, i, &keys, &expiring);
+        if (keys > 0 || expiring > 0)
+            LINE("db%u:keys=%lld,expires=%lld,avg_ttl=0", i, (long long)keys, (long long)expiring);
+    }
+}
+
+/* --- our own, from the metric tables --- */
+
+static void info_table(struct buffer *out, const char *family)
+{
+    for (unsigned i = 0; i < METRIC_PARTS; i++) {
+        struct metric_part part = parts_metrics(state.parts, i);
+        if (strcmp(part.table->family, family) != 0) continue;
+        for (size_t k = 0; k < part.table->count; k++) {
+            const struct metric *row = &part.table->rows[k];
+            if (!row->info) continue;
+            const char *figure = (const char *)part.metrics + row->offset;
+            if (row->kind == METRIC_COUNTER)
+                LINE("%s:%llu", row->info, number(counter_get((const void *)figure)));
+            else if (row->kind == METRIC_GAUGE)
+                LINE("%s:%lld", row->info, (long long)gauge_get((const void *)figure));
+            else
+                LINE("%s:count=%llu,p50=%llu,p99=%llu,p99.9=%llu", row->info,
+                     number(atomic_load(&((const struct histogram *)(const void *)figure)->count)),
+                     number(histogram_quantile_us((const void *)figure, 0.5)),
+                     number(histogram_quantile_us((const void *)figure, 0.99)),
+                     number(histogram_quantile_us((const void *)figure, 0.999)));
+        }
+    }
+}
+
+static void info_cache(struct buffer *out)
+{
+    LINE("cache_budget_bytes:%llu", number(cache_budget_bytes(state.parts->cache)));
+    LINE("cache_used_bytes:%llu", number(cache_used_bytes(state.parts->cache)));
+    info_table(out, "cache");
+    info_table(out, "keyspace");
+}
+
+static void info_journal(struct buffer *out)
+{
+    info_table(out, "journal");
+    if (state.parts->keyspace) LINE("journal_io:%s", journal_io_name(state.parts->journal));
+}
+
+static void info_batchwriter(struct buffer *out)
+{
+    info_table(out, "batchwriter");
+}
+
+static void info_jobs(struct buffer *out)
+{
+    info_table(out, "jobs");
+}
+
+static void info_leveldb(struct buffer *out)
+{
+    LINE("leveldb_version:%s", engine_leveldb_version());
+    info_table(out, "leveldb");
+}
+
+/* --- choosing --- */
+
+static const struct section {
+    const char *name, *title;
+    void (*append)(struct buffer *out);
+    bool by_default;
+} sections[] = {
+    {"server", "Server", info_server, true},
+    {"clients", "Clients", info_clients, true},
+    {"memory", "Memory", info_memory, true},
+    {"persistence", "Persistence", info_persistence, true},
+    {"stats", "Stats", info_stats, true},
+    {"replication", "Replication", info_replication, true},
+    {"cpu", "CPU", info_cpu, true},
+    {"modules", "Modules", info_modules, true},
+    {"commandstats", "Commandstats", info_commandstats, false},
+    {"errorstats", "Errorstats", info_errorstats, true},
+    {"latencystats", "Latencystats", info_latencystats, false},
+    {"cluster", "Cluster", info_cluster, true},
+    {"keyspace", "Keyspace", info_keyspace, true},
+    {"cache", "Cache", info_cache, false},
+    {"journal", "Journal", info_journal, false},
+    {"batchwriter", "Batchwriter", info_batchwriter, false},
+    {"jobs", "Jobs", info_jobs, false},
+    {"leveldb", "Leveldb", info_leveldb, false},
+};
+
+static bool is_wanted(const struct section *section, const struct slice *names, int count)
+{
+    if (count == 0) return section->by_default;
+    for (int i = 0; i < count; i++) {
+        if (slice_equal_nocase(names[i], "all") || slice_equal_nocase(names[i], "everything") ||
+            slice_equal_nocase(names[i], section->name))
+            return true;
+        if (slice_equal_nocase(names[i], "default") && section->by_default) return true;
+    }
+    return false;
+}
+
+void info_append(const struct slice *names, int count, struct buffer *out)
+{
+    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++) {
+        if (!is_wanted(&sections[i], names, count)) continue;
+        if (out->size) buffer_append_text(out, "\r\n");
+        LINE("# %s", sections[i].title);
+        sections[i].append(out);
+    }
+}

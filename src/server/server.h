@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The composition root: sets every part up, bottom-up, serves, and tears down in reverse. */
+#ifndef KELVIN_SERVER_SERVER_H
+#define KELVIN_SERVER_SERVER_H
+
+#include "server/parts.h"
+
+/* Serves until told to stop (SIGTERM, SIGINT, SHUTDOWN). `parts->settings` has been read; the caller
+ * has parsed the command line and gone to the background where wanted. Returns the exit code; a
+ * failure has been logged in one line. */
+int server_serve(struct parts *parts);
+
+/* What a reply "OK" to a write means under this policy, as a sentence. */
+const char *server_ok_means(int appendfsync);
+
+#endif

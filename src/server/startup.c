@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Start-up of the storage: opens or creates store and journal, checks that they belong together (rule
+ * 16), applies what the journal holds beyond the store's marker, begins the journal's new run (rule
+ * 4). Everything here may take long and runs while the loop already answers -LOADING. */
+#include "server/parts.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+
+struct opening {
+    struct parts *parts;
+    struct journal_found found;
+    char store_dir[4096], journal_dir[4096];
+};
+
+static enum status open_leveldb(void *context, struct engine **out, const char *folder, bool create,
+                                struct error *error)
+{
+    struct parts *parts = context;
+    return engine_open_leveldb(out, folder, create, &parts->settings.leveldb,
+                               &parts->leveldb_metrics, error);
+}
+
+static enum status make_store_id(uint64_t *out, struct error *error)
+{
+    do {
+        if (getrandom(out, sizeof *out, 0) != (ssize_t)sizeof *out)
+            return error_set(error, STATUS_IO_ERROR, "no random numbers from the system");
+    } while (*out == 0);
+    return STATUS_OK;
+}
+
+static enum status open_store(struct opening *opening, bool create, uint64_t store_id,
+                              struct error *error)
+{
+    struct parts *parts = opening->parts;
+    return store_open(&parts->store, opening->store_dir, create, store_id, FIRST_SEQUENCE - 1,
+                      (uint32_t)parts->settings.keyspace.databases, open_leveldb, parts, error);
+}
+
+static enum status create_store(struct opening *opening, struct error *error)
+{
+    uint64_t store_id;
+    if (!opening->found.empty)
+        return error_set(error, STATUS_CORRUPT,
+                         "'%s' holds a journal but '%s' holds no store: was it moved away? Bring the "
+                         "folder back, or start with an empty data folder",
+                         opening->journal_dir, opening->store_dir);
+    enum status status = make_store_id(&store_id, error);
+    if (status == STATUS_OK) status = open_store(opening, true, store_id, error);
+    return status;
+}
+
+/* Store and journal must be of one store, and no record between them may be missing. */
+static enum status check_together(const struct opening *opening, struct error *error)
+{
+    const struct journal_found *found = &opening->found;
+    const struct store_meta *meta = store_meta(opening->parts->store);
+    if (found->empty) {
+        if (meta->marker == FIRST_SEQUENCE - 1) return STATUS_OK; /* died while being created */
+        return error_set(error, STATUS_CORRUPT,
+                         "'%s' holds a store but '%s' holds no journal: was it moved away? Bring the "
+                         "folder back", opening->store_dir, opening->journal_dir);
+    }
+    if (found->store_id != meta->store_id)
+        return error_set(error, STATUS_CORRUPT,
+                         "the journal in '%s' (store id %016llx) does not belong to the store in '%s' "
+                         "(%016llx)", opening->journal_dir, (unsigned long long)found->store_id,
+                         opening->store_dir, (unsigned long long)meta->store_id);
+    if (found->first_sequence && meta->marker + 1 < found->first_sequence)
+        return error_set(error, STATUS_CORRUPT,
+                         "the store in '%s' ends at sequence %llu but the journal in '%s' begins at %llu: "
+                         "what is between them is missing", opening->store_dir,
+                         (unsigned long long)meta->marker, opening->journal_dir,
+                         (unsigned long long)found->first_sequence);
+    return STATUS_OK;
+}
+
+static void note_progress(void *context, uint64_t bytes)
+{
+    struct parts *parts = context;
+    atomic_store_explicit(&parts->loading_done_bytes, bytes, memory_order_relaxed);
+}
+
+static enum status open_all(struct opening *opening, struct error *error)
+{
+    struct parts *parts = opening->parts;
+    struct settings *settings = &parts->settings;
+    enum status status = journal_open(&parts->journal, opening->journal_dir, &settings->journal,
+                                      &parts->journal_metrics, &opening->found, error);
+    if (status != STATUS_OK) return status;
+    status = open_store(opening, false, 0, error);
+    if (status == STATUS_NOT_FOUND) status = create_store(opening, error);
+    if (status == STATUS_OK) status = check_together(opening, error);
+    return status;
+}
+
+static enum status recover(struct opening *opening, const struct batch_writer_events *events,
+                           struct error *error)
+{
+    struct parts *parts = opening->parts;
+    const struct journal_found *found = &opening->found;
+    parts->loading_total_bytes = found->bytes;
+    enum status status = batch_writer_create(
+        &parts->batch_writer, &parts->settings.batch_writer, &parts->batch_writer_metrics,
+        parts->store, parts->journal, parts->jobs, loop_mailbox(parts->loop), events, error);
+    if (status != STATUS_OK) return status;
+    if (found->last_sequence > store_meta(parts->store)->marker)
+        log_write(LOG_NOTICE, "applying the journal: sequences %llu to %llu, %llu bytes",
+                  (unsigned long long)store_meta(parts->store)->marker + 1,
+                  (unsigned long long)found->last_sequence, (unsigned long long)found->bytes);
+    status = batch_writer_recover(parts->batch_writer, found, note_progress, parts, error);
+    if (status != STATUS_OK) return status;
+    uint64_t first = batch_writer_applied_sequence(parts->batch_writer) + 1;
+    if (found->last_sequence + 1 > first) first = found->last_sequence + 1;
+    parts->store_id = store_meta(parts->store)->store_id;
+    status = journal_start_run(parts->journal, parts->store_id, first, error);
+    if (status != STATUS_OK) return status;
+    return batch_writer_start(parts->batch_writer, error);
+}
+
+/* No key at all: then a miss in the cache is an answer from the start. */
+static bool is_empty(struct parts *parts)
+{
+    struct engine *engine;
+    if (store_acquire(parts->store, &engine, NULL) != STATUS_OK) return false;
+    struct engine_iterator *iterator = engine->operations->iterate(engine, NULL, false);
+    char element = RECORD_ELEMENT, key = RECORD_KEY;
+    bool found = false;
+    for (int i = 0; i < 2 && !found; i++) {
+        char kind = i ? key : element;
+        engine->operations->iterator_seek(iterator, slice_make(&kind, 1));
+        found = engine->operations->iterator_valid(iterator) &&
+                engine->operations->iterator_key(iterator).data[0] == kind;
+    }
+    engine->operations->iterator_destroy(iterator);
+    engine_unref(engine);
+    return !found;
+}
+
+enum status startup_run(struct parts *parts, const struct batch_writer_events *events,
+                        bool *start_empty, struct error *error)
+{
+    struct opening opening = {.parts = parts};
+    (void)snprintf(opening.store_dir, sizeof opening.store_dir, "%s/store", parts->data_dir);
+    (void)snprintf(opening.journal_dir, sizeof opening.journal_dir, "%s/journal", parts->data_dir);
+    enum status status = open_all(&opening, error);
+    if (status == STATUS_OK) status = recover(&opening, events, error);
+    if (status == STATUS_OK) *start_empty = is_empty(parts);
+    return status;
+}
