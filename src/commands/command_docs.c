@@ -156,7 +156,8 @@ void command_write_page(struct buffer *out)
     for (int i = 0; i < command_count(); i++) {
         const char *group = command_at(i)->group;
         if (!begins_group(i)) continue;
-        buffer_append_format(out, "\n### %s\n\n| Command | | Since Redis |\n|---|---|---|\n", group);
+        buffer_append_format(out, "\n### %s\n\n| Command | | Since Redis |\n|---|---|---|\n",
+                             group);
         for (int k = i; k < command_count(); k++)
             if (strcmp(command_at(k)->group, group) == 0) write_row(command_at(k), out);
     }
