@@ -53,6 +53,7 @@ struct leveldb_files {
     struct leveldb_metrics *metrics;
     _Atomic uint64_t switches, durable;
     _Atomic bool is_used;
+    _Atomic int broken; /* the errno of the first write that failed */
 
     pthread_mutex_t lock;
     pthread_cond_t became_durable;
@@ -79,6 +80,23 @@ static int fault(enum leveldb_operation operation, const char *path)
 {
     leveldb_fault_function *function = atomic_load(&fault_function);
     return function ? function(atomic_load(&fault_context), operation, path) : 0;
+}
+
+/* LevelDB takes no write any more once it could not write a table or a MANIFEST; but a compaction
+ * that runs goes on to its end, tries to write the full memtable again before each of its records,
+ * and adds to the MANIFEST behind a torn record. So from then on nothing is written at all. */
+static int write_begin(struct leveldb_files *files, enum leveldb_operation operation,
+                       const char *path)
+{
+    int error_number = fault(operation, path);
+    return error_number ? error_number : atomic_load(&files->broken);
+}
+
+static int write_end(struct leveldb_files *files, int error_number)
+{
+    int none = 0;
+    if (error_number) atomic_compare_exchange_strong(&files->broken, &none, error_number);
+    return error_number;
 }
 
 /* --- names --- */
@@ -327,22 +345,32 @@ int leveldb_files_open(struct leveldb_files *files, const char *path, int *fd)
     return *fd < 0 ? errno : 0;
 }
 
+static int new_locked(struct leveldb_files *files, const char *path, int *fd)
+{
+    held_carry_out(files, path);
+    *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (*fd < 0) return errno;
+    counter_add_shared(&files->metrics->files_created, 1);
+    return 0;
+}
+
 int leveldb_files_new(struct leveldb_files *files, const char *path, int *fd)
 {
-    int error_number = fault(LEVELDB_NEW, path);
-    if (error_number) return error_number;
     *fd = LEVELDB_NO_FD;
-    pthread_mutex_lock(&files->lock);
-    if (is_log(path)) {
+    int error_number = write_begin(files, LEVELDB_NEW, path);
+    if (is_log(path)) { /* LevelDB survives when this fails */
+        if (error_number) return error_number;
+        pthread_mutex_lock(&files->lock);
         log_note_new(files, path);
-    } else {
-        held_carry_out(files, path);
-        *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-        if (*fd < 0) error_number = errno;
-        else counter_add_shared(&files->metrics->files_created, 1);
+        pthread_mutex_unlock(&files->lock);
+        return 0;
     }
-    pthread_mutex_unlock(&files->lock);
-    return error_number;
+    if (!error_number) {
+        pthread_mutex_lock(&files->lock);
+        error_number = new_locked(files, path, fd);
+        pthread_mutex_unlock(&files->lock);
+    }
+    return write_end(files, error_number);
 }
 
 int leveldb_files_read(struct leveldb_files *files, const char *path, int fd, uint64_t offset,
@@ -379,6 +407,16 @@ bool leveldb_files_last_read(const char **path, uint64_t *offset)
     return last_read_path[0] != '\0';
 }
 
+static int write_all(int fd, const char *data, size_t size)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t put = write(fd, data + done, size - done);
+        if (put >= 0) done += (size_t)put;
+        else if (errno != EINTR) return errno;
+    }
+    return 0;
+}
+
 int leveldb_files_append(struct leveldb_files *files, const char *path, int fd, const char *data,
                          size_t size)
 {
@@ -386,13 +424,9 @@ int leveldb_files_append(struct leveldb_files *files, const char *path, int fd, 
         counter_add_shared(&files->metrics->log_bytes_dropped, size);
         return 0;
     }
-    int error_number = fault(LEVELDB_APPEND, path);
-    if (error_number) return error_number;
-    for (size_t done = 0; done < size;) {
-        ssize_t put = write(fd, data + done, size - done);
-        if (put >= 0) done += (size_t)put;
-        else if (errno != EINTR) return errno;
-    }
+    int error_number = write_begin(files, LEVELDB_APPEND, path);
+    if (!error_number) error_number = write_all(fd, data, size);
+    if (error_number) return write_end(files, error_number);
     enum leveldb_file_kind kind = file_kind(path);
     counter_add_shared(&files->metrics->writes[kind], 1);
     counter_add_shared(&files->metrics->written_bytes[kind], size);
@@ -416,10 +450,10 @@ int leveldb_files_sync(struct leveldb_files *files, const char *path, int fd)
     enum leveldb_file_kind kind = file_kind(path);
     /* What a MANIFEST names must be found in the folder after a power cut. */
     int error_number = kind == LEVELDB_MANIFEST ? sync_folder_of(path) : 0;
-    if (!error_number) error_number = fault(LEVELDB_SYNC, path);
-    if (error_number) return error_number;
+    if (!error_number) error_number = write_begin(files, LEVELDB_SYNC, path);
     int64_t start_us = clock_monotonic_us();
-    if (fdatasync(fd) != 0) return errno;
+    if (!error_number && fdatasync(fd) != 0) error_number = errno;
+    if (error_number) return write_end(files, error_number);
     counter_add_shared(&files->metrics->syncs[kind], 1);
     counter_add_shared(&files->metrics->sync_us[kind],
                        (uint64_t)(clock_monotonic_us() - start_us));

@@ -9,8 +9,8 @@
  *   - `*.log` files do not exist: creating one is a noted memtable switch, what is appended to it is
  *     counted and dropped, none is listed from disk or read (rule 12);
  *   - compactions run on a thread of the database's own, at low priority;
- *   - after one failed append to or sync of a file every later one fails, so that no MANIFEST has
- *     a torn record in its middle (rule 14);
+ *   - after one write that failed (new file, append, sync) every later one fails, so that no
+ *     MANIFEST has a torn record in its middle (rule 14);
  *   - the folder is synced before a MANIFEST names new tables and after CURRENT is renamed; if that
  *     last sync fails nothing is removed any more, since CURRENT may be the old or the new one;
  *   - a new file never overwrites an old one's bytes; deletions can be held back while a backup
