@@ -12,6 +12,8 @@
 #include "commands/dispatch_internal.h"
 #include "commands/transaction.h"
 
+#include <stdio.h>
+
 enum { PREFETCH_KEYS = 16, ERROR_CODES = 128, ERROR_CODE_BYTES = 32, ECHOED_BYTES = 128 };
 
 struct server server;
@@ -173,6 +175,17 @@ static bool is_arity_right(const struct command *command, int argc)
     return command->arity > 0 ? argc == command->arity : argc >= -command->arity;
 }
 
+static void reply_arity_error(struct session *session, const struct command *command)
+{
+    char text[128];
+    (void)snprintf(text, sizeof text, "wrong number of arguments for '%s' command",
+                   command_full_name(command));
+    if (command->handler == command_exec)
+        transaction_abort(session, text);
+    else
+        reply_error_format(session->reply, "ERR %s", text);
+}
+
 /* What may run before there is a keyspace. */
 static bool runs_while_loading(const struct command *command)
 {
@@ -200,8 +213,7 @@ static const struct command *accept_request(struct session *session, const struc
         command = sub;
     }
     if (!is_arity_right(command, request->argc)) {
-        reply_error_format(session->reply, "ERR wrong number of arguments for '%s' command",
-                           command_full_name(command));
+        reply_arity_error(session, command);
         return NULL;
     }
     if (!session->authenticated && !(command->flags & COMMAND_NO_AUTH)) {
@@ -235,7 +247,8 @@ static void run_begin(struct command_run *run, struct session *session,
                  state.now_ms);
     run->access.no_touch = session->no_touch;
     run->access.keep_expired = pause_stops_writes();
-    if (request->row && command->first_key > 0 && command->first_key < request->argc) {
+    /* A subcommand's keys are not those that its container's row told. */
+    if (request->row == command && command->first_key > 0 && command->first_key < request->argc) {
         run->access.hinted_key = request->argv[command->first_key];
         run->access.hinted_hash = request->row_hash;
     }

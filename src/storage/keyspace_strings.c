@@ -302,8 +302,8 @@ static enum found grow_into_chunks(struct access *access, struct pending *pendin
             if (add_merged_chunk(access, object_id, i, kept, offset, data) == FOUND_ERROR)
                 return FOUND_ERROR;
         } else if (kept.size) {
-            if (access->in_transaction) kept = access_keep(access, kept);
-            add_chunk(access, object_id, i, kept);
+            /* A copy: the head, which comes first, may take the place of what holds these bytes. */
+            add_chunk(access, object_id, i, access_keep(access, kept));
         } else if (i < first) {
             i = first - 1; /* a gap: holes */
         }
