@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum journal_policy { JOURNAL_ALWAYS, JOURNAL_EVERYSEC, JOURNAL_NO }; /* appendfsync */
+enum journal_policy { JOURNAL_EVERYSEC, JOURNAL_ALWAYS, JOURNAL_NO }; /* appendfsync */
 enum journal_io { JOURNAL_IO_AUTO, JOURNAL_IO_MMAP, JOURNAL_IO_WRITE };
 
 struct journal_options {

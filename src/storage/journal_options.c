@@ -3,7 +3,7 @@
  * The journal's options and metrics, as tables. */
 #include "storage/journal.h"
 
-static const char *const policies[] = {"always", "everysec", "no", NULL};
+static const char *const policies[] = {"everysec", "always", "no", NULL};
 static const char *const ways[] = {"auto", "mmap", "write", NULL};
 
 #define FIELD(name) offsetof(struct journal_options, name)
@@ -39,7 +39,7 @@ static const struct option rows[] = {
      64, NULL, NULL,
      "How many journal files are kept ready ahead of the one that is written. The last of them is\n"
      "kept for deletes when the disk is full. More of them bridge a slow disk for longer."},
-    {"disk-reserve", NULL, OPTION_BYTES, OPTION_LIVE, FIELD(disk_reserve_bytes), "128mb", 0, INT64_MAX,
+    {"disk-reserve", NULL, OPTION_BYTES, 0, FIELD(disk_reserve_bytes), "128mb", 0, INT64_MAX,
      NULL, "bytes",
      "Size of a file that only takes up space. It is removed when the disk is full, so that deletes\n"
      "can still be carried out and the store reopened, and made again when there is space.\n"
