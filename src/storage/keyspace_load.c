@@ -117,12 +117,32 @@ static struct load *placeholder_load(const struct entry *placeholder)
     return load;
 }
 
+static uint64_t load_budget(const struct keyspace *keyspace)
+{
+    enum { MIN_BUDGET_BYTES = 1 << 20 };
+    uint64_t budget = cache_budget_bytes(keyspace->cache) / 100 *
+                      (uint64_t)keyspace->options->load_max_bytes_percent;
+    return budget < MIN_BUDGET_BYTES ? MIN_BUDGET_BYTES : budget;
+}
+
+/* A command that alone holds more than the whole budget has asked too much; the chunks of one string are
+ * the single large request that memory has room for. */
+static bool asks_too_much(const struct load *load, struct waiter *waiter)
+{
+    if (!load->db_id || waiter->pinned_bytes <= load_budget(load->keyspace)) return false;
+    waiter->failed = true;
+    error_set(&waiter->error, STATUS_NO_MEMORY,
+              "command not allowed when used memory > 'maxmemory'.");
+    return true;
+}
+
 static void pin_for_waiters(struct load *load, struct entry *entry)
 {
     struct keyspace *keyspace = load->keyspace;
     LIST_FOR_EACH(node, &load->waiters)
     {
         struct waiter *waiter = LIST_ENTRY(node, struct wait_link, in_source)->waiter;
+        if (asks_too_much(load, waiter)) continue;
         if (waiter->pin_count == waiter->pin_capacity) {
             waiter->pin_capacity = waiter->pin_capacity ? waiter->pin_capacity * 2 : 4;
             waiter->pins =
@@ -235,19 +255,22 @@ void keyspace_send_loads(struct keyspace *keyspace)
 }
 
 /* Admission, in order and by bytes: who already holds entries goes on, others wait for their turn
- * while what is held exceeds the budget. One that alone holds more than that has asked too much. */
+ * while what is held exceeds the budget. */
 static bool is_admitted(struct access *access)
 {
     struct keyspace *keyspace = access->keyspace;
     struct waiter *waiter = access->waiter;
-    uint64_t budget = cache_budget_bytes(keyspace->cache) / 100 *
-                      (uint64_t)keyspace->options->load_max_bytes_percent;
-    enum { MIN_BUDGET_BYTES = 1 << 20 };
-    if (budget < MIN_BUDGET_BYTES) budget = MIN_BUDGET_BYTES;
-    if (keyspace->pinned_load_bytes <= budget || waiter->pin_count) return true;
+    if (keyspace->pinned_load_bytes <= load_budget(keyspace) || waiter->pin_count) return true;
     if (waiter->pending) return true; /* this run has begun to ask: let it ask for all */
     if (!list_is_linked(&waiter->space)) list_push_back(&keyspace->admission, &waiter->space);
     return false;
+}
+
+/* The run will have to wait: counted once, however many loads it waits for. */
+static void wait_for_load(struct access *access)
+{
+    if (!(access->wait & WAIT_LOADS)) counter_add(&access->keyspace->metrics->parked_loads, 1);
+    access->wait |= WAIT_LOADS;
 }
 
 static struct load *load_create(struct access *access, size_t key_size)
@@ -276,7 +299,7 @@ static void put_placeholder(struct load *load, struct slice key, uint64_t hash)
 void keyspace_load_key(struct access *access, const struct database *database, struct slice key,
                        uint64_t hash)
 {
-    access->wait |= WAIT_LOADS;
+    wait_for_load(access);
     if (!is_admitted(access)) return;
     struct load *load = load_create(access, key.size);
     load->table = database->table;
@@ -292,7 +315,7 @@ void keyspace_load_chunks(struct access *access, uint64_t object_id, uint32_t fi
                           uint32_t count)
 {
     ASSERT(count >= 1 && count <= LOAD_MAX_CHUNKS);
-    access->wait |= WAIT_LOADS;
+    wait_for_load(access);
     if (!is_admitted(access)) return;
     struct load *load = load_create(access, 0);
     load->table = access->keyspace->element_table;
@@ -312,7 +335,7 @@ void keyspace_load_chunks(struct access *access, uint64_t object_id, uint32_t fi
 
 void keyspace_join_load(struct access *access, struct entry *placeholder)
 {
-    access->wait |= WAIT_LOADS;
+    wait_for_load(access);
     struct load *load = placeholder_load(placeholder);
     waiter_link(access->waiter, &load->waiters);
 }
