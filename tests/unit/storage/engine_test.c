@@ -489,16 +489,25 @@ static void a_new_file_does_not_inherit_a_held_back_deletion(void **state)
 static void another_process_is_told_that_the_store_is_in_use(void **state)
 {
     struct fixture *f = *state;
+    close_engine(f); /* no thread at the fork */
+    int opened[2];
+    assert_int_equal(pipe(opened), 0);
     pid_t child = fork();
     if (child == 0) {
+        char byte;
         struct engine *second;
+        if (read(opened[0], &byte, 1) != 1) _exit(2);
         enum status status = engine_open_leveldb(&second, f->folder, true, &f->options,
                                                  &f->metrics, &f->error);
         _exit(status == STATUS_BUSY && strstr(f->error.text, "another process") ? 0 : 1);
     }
+    open_engine(f);
+    assert_int_equal(write(opened[1], "", 1), 1);
     int status;
     waitpid(child, &status, 0);
     assert_int_equal(status, 0);
+    close(opened[0]);
+    close(opened[1]);
 }
 
 /* Changes a byte of every table, well inside the first block. */
