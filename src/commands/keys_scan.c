@@ -166,6 +166,7 @@ void keys_swapdb(struct command_run *run)
         reply_error(run->reply, "ERR DB index is out of range");
         return;
     }
-    if (run_found(run, keyspace_swap_databases(&run->access, (unsigned)a, (unsigned)b)))
+    /* A database swapped with itself is not touched: nobody's WATCH sees it. */
+    if (a == b || run_found(run, keyspace_swap_databases(&run->access, (unsigned)a, (unsigned)b)))
         reply_ok(run->reply);
 }

@@ -194,6 +194,56 @@ static void exec_load(struct command_run *run, const struct transaction *transac
     }
 }
 
+/* A command that neither reads nor writes keys may act on the world (CLIENT KILL, BGSAVE) or on its
+ * session (CLIENT SETNAME), which no rollback takes back. SELECT is taken back. */
+static bool has_side_effects(const struct command *command)
+{
+    return !(command->flags & (COMMAND_WRITE | COMMAND_READONLY)) &&
+           strcmp(command->name, "select") != 0;
+}
+
+static bool any_side_effects(const struct transaction *transaction)
+{
+    for (int i = 0; i < transaction->count; i++)
+        if (has_side_effects(transaction->queue[i]->command)) return true;
+    return false;
+}
+
+static void exec_restart(struct access *access)
+{
+    struct access before = *access;
+    access_abandon(access);
+    access_begin(access, before.keyspace, before.writes, before.waiter, before.now_ms);
+    access->depends_on = before.depends_on;
+    access->no_touch = before.no_touch;
+    access->keep_expired = before.keep_expired;
+    access->in_transaction = true;
+}
+
+/* A rehearsal without the commands that have side effects, thrown away afterwards: what the queue
+ * has to wait for is there when the run that counts begins. False: it has to wait. */
+static bool exec_rehearse(struct command_run *run, const struct transaction *transaction,
+                          struct reply_mark mark, const struct exec_undo *undo)
+{
+    struct command_run outer = *run;
+    for (int i = 0; i < transaction->count && !run->access.wait; i++) {
+        const struct queued *queued = transaction->queue[i];
+        if (has_side_effects(queued->command)) continue;
+        run->command = queued->command;
+        run->argc = queued->argc;
+        run->argv = queued->argv;
+        queued->command->handler(run);
+    }
+    run->command = outer.command;
+    run->argc = outer.argc;
+    run->argv = outer.argv;
+    exec_take_back(run, undo);
+    if (run->access.wait) return false;
+    reply_rollback(run->reply, mark);
+    exec_restart(&run->access);
+    return true;
+}
+
 /* Runs the queue. False: something is missing, the run is void. */
 static bool exec_run(struct command_run *run, const struct transaction *transaction)
 {
@@ -270,6 +320,7 @@ void command_exec(struct command_run *run)
     run->access.in_transaction = true;
     exec_load(run, transaction);
     if (run->access.wait) return;
+    if (any_side_effects(transaction) && !exec_rehearse(run, transaction, mark, &undo)) return;
     if (exec_run(run, transaction))
         exec_commit(run, mark, &undo);
     else
