@@ -83,6 +83,9 @@ void batch_writer_destroy(struct batch_writer *writer);
 /* Keys and keys with expiry per db-id as stored at start, for the loop's counts. */
 void batch_writer_counts(struct batch_writer *writer, uint64_t db_id, int64_t *keys,
                          int64_t *expiring);
+/* The db-id behind a SELECT number, once all that the journal held is applied (the store's own map is
+ * as old as its opening). Before the first write. */
+uint64_t batch_writer_database_id(const struct batch_writer *writer, uint32_t number);
 
 /* A barrier: answered when everything appended before it was asked for is synced, applied and
  * visible (BARRIER_VISIBLE), with a snapshot taken then, before any later write (BARRIER_SNAPSHOT),

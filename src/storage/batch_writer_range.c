@@ -440,3 +440,9 @@ failed:
     range_clear(&writer->range);
     return status;
 }
+
+uint64_t batch_writer_database_id(const struct batch_writer *writer, uint32_t number)
+{
+    ASSERT(number < writer->databases);
+    return writer->db_ids[number];
+}

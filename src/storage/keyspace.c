@@ -96,7 +96,7 @@ struct keyspace *keyspace_create(const struct keyspace_options *options,
     keyspace->databases = mem_calloc(meta->databases, sizeof *keyspace->databases);
     for (unsigned i = 0; i < meta->databases; i++) {
         struct database *database = &keyspace->databases[i];
-        database->db_id = meta->db_ids[i];
+        database->db_id = batch_writer_database_id(parts->batch_writer, i);
         database->table = cache_table_create(keyspace->cache);
         batch_writer_counts(parts->batch_writer, database->db_id, &database->keys,
                             &database->expiring);
@@ -106,7 +106,7 @@ struct keyspace *keyspace_create(const struct keyspace_options *options,
     }
     keyspace->element_table = cache_table_create(keyspace->cache);
     cache_table_set_complete(keyspace->cache, keyspace->element_table, start_empty);
-    keyspace->applied = meta->marker;
+    keyspace->applied = batch_writer_applied_sequence(parts->batch_writer);
     list_init(&keyspace->loads);
     list_init(&keyspace->unsent);
     list_init(&keyspace->admission);

@@ -309,6 +309,7 @@ class Test:
                 self.restarts[number] = done // every
                 self.pair.disconnect()
                 self.kelvin.restart(number)
+                self.pair.compare_data()
                 self.pair.connect()
                 self.pair.log = []
 

@@ -67,6 +67,8 @@ def is_different(arguments, ours, theirs, queue=None, in_exec=False):
         return abs(ours[1] - theirs[1]) > TIME_TOLERANCE[name]
     if name in UNORDERED and isinstance(ours[1], list) and isinstance(theirs[1], list):
         return ours[0] != theirs[0] or sorted(ours[1]) != sorted(theirs[1])
+    if name == b"CONFIG|GET" and any(set(a) & set(b"*?[") for a in arguments[2:]):
+        return shape(ours) != shape(theirs)
     if name == b"CONFIG|GET" and isinstance(ours[1], list) and isinstance(theirs[1], list):
         return ours[0] != theirs[0] or pairs(ours[1]) != pairs(theirs[1])
     if name in SHAPE_ONLY or name.endswith(b"|HELP") or (in_exec and name in (b"SCAN", b"DBSIZE")):
