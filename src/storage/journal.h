@@ -52,7 +52,8 @@ struct journal;
 
 /* What is found in the folder before anything is changed. */
 struct journal_found {
-    bool empty;              /* no segment at all: a new journal must be created */
+    bool empty;              /* nothing is there, or a first start was cut off: a new journal must
+                                be created; with a store beside it that has a marker: refuse */
     uint64_t store_id;
     uint64_t first_sequence; /* of the records of the last run that are left; 0 when none */
     uint64_t last_sequence;  /* 0 when none */

@@ -31,8 +31,9 @@ enum {
     POPULATE_AHEAD_BYTES = 8 << 20,
     SYNC_INTERVAL_US = 1000000,
     SYNC_LATE_US = 2000000,
-    RETRY_US = 250000,      /* preparing, while somebody needs it */
-    SLOW_RETRY_US = 2000000 /* while nobody does */
+    RETRY_US = 250000,       /* preparing, while somebody needs it */
+    SLOW_RETRY_US = 2000000, /* while nobody does */
+    FIRST_PAUSE_US = 50000   /* between attempts to make a failed sync good; doubled each time */
 };
 
 enum journal_gate { /* why the loop must not append; bits */
@@ -72,9 +73,11 @@ struct journal {
     unsigned prepared_target;
     bool is_shared; /* mode mmap */
     bool is_running;
-    bool was_locked, reserve_is_made; /* prepare thread */
+    bool was_locked, reserve_is_made; /* prepare thread, */
+    int64_t reserve_again_us;         /* too */
     uint64_t next_file_id; /* prepare thread */
     double ticks_per_us;
+    int64_t retry_us, first_pause_us; /* as above; shorter in tests */
 
     /* --- loop --- */
     struct segment *current; /* written under the lock; the sync thread's while frozen */

@@ -71,29 +71,52 @@ static struct segment *next_to_retire(struct journal *journal)
     return done ? first : NULL;
 }
 
+static void put_back_to_retire(struct journal *journal, struct segment *segment)
+{
+    journal_lock(journal); /* in front: the order on disk */
+    segment->next = journal->retiring.first;
+    journal->retiring.first = segment;
+    if (!journal->retiring.last) journal->retiring.last = segment;
+    journal->retiring.count++;
+    journal_unlock(journal);
+}
+
+/* Unlinked for good: it cannot come back with a whole header after a power cut, since that is
+ * blank, or else since the folder is synced. */
+static enum status delete_segment(struct journal *journal, struct segment *segment, bool is_blank,
+                                  struct error *error)
+{
+    const struct journal_file_operations *files = journal->files;
+    if (!segment->is_unlinked && files->unlink(files->context, segment->path) != 0) {
+        if (!is_blank) return error_set_errno(error, errno, "cannot remove %s", segment->path);
+        log_write(LOG_WARNING, "journal: cannot remove %s: %s", segment->path, strerror(errno));
+    }
+    segment->is_unlinked = true;
+    if (!is_blank && files->sync_folder(files->context, journal->folder) != 0)
+        return error_set_errno(error, errno, "cannot sync %s", journal->folder);
+    segment_free(files, segment);
+    return STATUS_OK;
+}
+
 static enum status retire_one(struct journal *journal, struct segment *segment,
                               struct error *error)
 {
-    enum status status = segment_make_blank(journal->files, segment, error);
-    if (status != STATUS_OK) {
-        journal_lock(journal); /* in front: the order on disk */
-        segment->next = journal->retiring.first;
-        journal->retiring.first = segment;
-        if (!journal->retiring.last) journal->retiring.last = segment;
-        journal->retiring.count++;
-        journal_unlock(journal);
-        return status;
+    bool is_suspect = segment->is_suspect;
+    bool is_blank = segment_make_blank(journal->files, segment, error) == STATUS_OK;
+    if (!is_blank && !is_suspect) {
+        put_back_to_retire(journal, segment);
+        return error->code;
     }
-    counter_add_shared(&journal->metrics->segments_freed, 1);
     journal_lock(journal);
-    bool keep = segment->bytes == journal->segment_bytes &&
+    bool keep = !is_suspect && segment->bytes == journal->segment_bytes &&
                 journal->free.count < journal->prepared_target + FREE_MORE_THAN_READY;
     if (keep) segment_list_push(&journal->free, segment);
     journal_unlock(journal);
-    if (keep) return STATUS_OK;
-    if (journal->files->unlink(journal->files->context, segment->path) != 0)
-        log_write(LOG_WARNING, "journal: cannot remove %s: %s", segment->path, strerror(errno));
-    segment_free(journal->files, segment);
+    if (!keep && delete_segment(journal, segment, is_blank, error) != STATUS_OK) {
+        put_back_to_retire(journal, segment);
+        return error->code;
+    }
+    counter_add_shared(&journal->metrics->segments_freed, 1);
     return STATUS_OK;
 }
 
@@ -256,7 +279,9 @@ static bool mind_reserve(struct journal *journal)
     if (journal->reserve_is_made && atomic_load(&journal->reserve_given_up)) {
         files->unlink(files->context, path);
         journal->reserve_is_made = false;
+        journal->reserve_again_us = clock_monotonic_us() + SLOW_RETRY_US;
     } else if (!journal->reserve_is_made && wanted > 0 &&
+               clock_monotonic_us() >= journal->reserve_again_us &&
                free_bytes > 2 * wanted + journal->segment_bytes) {
         int fd = files->open(files->context, path, O_RDWR | O_CREAT);
         if (fd >= 0 && files->fallocate(files->context, fd, (off_t)wanted) == 0) {
@@ -273,34 +298,47 @@ static bool mind_reserve(struct journal *journal)
 
 /* --- the thread --- */
 
+/* What fails is not tried again at each wake-up, of which there are many when space is short. */
+struct prepare_pace {
+    int64_t retire_at_us, prepare_at_us;
+    bool is_retiring_failing;
+};
+
+/* One round of work; returns for how long the thread may sleep then (< 0: until it is woken). */
+static int64_t prepare_round(struct journal *journal, struct prepare_pace *pace)
+{
+    int64_t now_us = clock_monotonic_us();
+    struct error error = {0};
+    populate_ahead(journal);
+    if (now_us >= pace->retire_at_us) {
+        bool was_failing = pace->is_retiring_failing;
+        pace->is_retiring_failing = retire_marked(journal, &error) != STATUS_OK;
+        if (pace->is_retiring_failing) {
+            pace->retire_at_us = now_us + journal->retry_us;
+            if (!was_failing)
+                log_write(LOG_WARNING, "journal: %s; tried again until it works", error.text);
+        }
+    }
+    error = journal->prepare_error; /* written by this thread only */
+    if (error.code == STATUS_OK || now_us >= pace->prepare_at_us) {
+        error = (struct error){0};
+        if (prepare_one(journal, &error)) return 0;
+        pace->prepare_at_us = now_us + journal->retry_us;
+    }
+    bool has_reserve = mind_reserve(journal);
+    journal_update_gauges(journal);
+    if (error.code != STATUS_OK || pace->is_retiring_failing)
+        return now_us - atomic_load(&journal->needed_us) < SLOW_RETRY_US ? journal->retry_us
+                                                                         : SLOW_RETRY_US;
+    return has_reserve ? -1 : SLOW_RETRY_US;
+}
+
 void journal_prepare_run(void *argument)
 {
     struct journal *journal = argument;
-    int64_t retry_at_us = 0; /* a full disk is not asked again at each call for space */
-    for (;;) {
-        struct error error = {0};
-        populate_ahead(journal);
-        enum status retired = retire_marked(journal, &error);
-        if (retired != STATUS_OK)
-            log_write(LOG_WARNING, "journal: %s; tried again soon", error.text);
-        if (atomic_load(&journal->prepare_stop)) return;
-        error = journal->prepare_error; /* written by this thread only */
-        int64_t now_us = clock_monotonic_us();
-        if (error.code == STATUS_OK || now_us >= retry_at_us) {
-            error = (struct error){0};
-            if (prepare_one(journal, &error)) continue;
-            retry_at_us = now_us + RETRY_US;
-        }
-        bool has_reserve = mind_reserve(journal);
-        journal_update_gauges(journal);
-
-        int64_t pause_us = -1;
-        if (error.code != STATUS_OK || retired != STATUS_OK) {
-            int64_t since_us = now_us - atomic_load(&journal->needed_us);
-            pause_us = since_us < SLOW_RETRY_US ? RETRY_US : SLOW_RETRY_US;
-        } else if (!has_reserve) {
-            pause_us = SLOW_RETRY_US;
-        }
-        event_wait(&journal->prepare_event, pause_us);
+    struct prepare_pace pace = {0};
+    while (!atomic_load(&journal->prepare_stop)) {
+        int64_t pause_us = prepare_round(journal, &pace);
+        if (pause_us != 0) event_wait(&journal->prepare_event, pause_us);
     }
 }

@@ -190,9 +190,10 @@ static enum status build_chain(struct recovery *recovery, struct error *error)
             (!last || at->segment->header.number > last->segment->header.number))
             last = at;
     }
+    if (!last && !damaged) return STATUS_OK; /* a start that was cut off: as if nothing were there */
     if (!last)
-        return error_set(error, STATUS_CORRUPT, "%s: no segment has a whole header; %s",
-                         damaged ? damaged->segment->path : journal->folder, advice);
+        return error_set(error, STATUS_CORRUPT, "%s: no segment has a whole header, and this one's is "
+                         "damaged (offset 0); %s", damaged->segment->path, advice);
     journal->run = last->segment->header.run;
     journal->store_id = last->segment->header.store_id;
     recovery->chain = mem_calloc(recovery->count, sizeof *recovery->chain);
@@ -347,8 +348,8 @@ enum status journal_recover(struct journal *journal, struct journal_found *found
     *found = (struct journal_found){0};
     journal->next_number = journal->next_file_id = 1;
     enum status status = find_files(&recovery, error);
-    found->empty = recovery.count == 0;
-    if (status == STATUS_OK && !found->empty) status = build_chain(&recovery, error);
+    if (status == STATUS_OK) status = build_chain(&recovery, error);
+    found->empty = recovery.chain_count == 0;
     if (status == STATUS_OK && !found->empty) status = scan_chain(&recovery, found, error);
     if (status == STATUS_OK)
         hand_over(&recovery, found);

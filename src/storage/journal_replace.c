@@ -12,14 +12,13 @@
  *      nothing that the process's death could keep;
  *   4. the segment becomes the current one, and the gate is opened.
  *
- * If that fails too, the copy is made blank and retired, and a fresh segment is tried after a
- * pause that grows. */
+ * If that fails too, the copy is retired, and a fresh segment is tried after a pause that grows.
+ * Files that could not be written are not used again. */
 #include "storage/journal_internal.h"
 
 #include <errno.h>
 
 enum {
-    FIRST_PAUSE_US = 50000,
     LONGEST_PAUSE_US = 5000000,
     ATTEMPTS_AT_STOP = 3,
     SPARE_BYTES = 4096 /* room for some records more */
@@ -100,6 +99,7 @@ static void put_in_place(struct journal *journal, struct segment *target, size_t
 {
     uint64_t from = target->header.first_sequence;
     journal_lock(journal);
+    for (struct segment *at = journal->sync_segment; at; at = at->next) at->is_suspect = true;
     for (struct segment *at = journal->chain.first, *next; at; at = next) {
         next = at->next;
         if (at->header.first_sequence < from) {
@@ -150,6 +150,7 @@ static enum status replace_once(struct journal *journal, struct error *error)
         return STATUS_OK;
     }
     journal_lock(journal);
+    target->is_suspect = true;
     segment_list_push(&journal->retiring, target);
     journal_unlock(journal);
     event_raise(&journal->prepare_event);
@@ -164,7 +165,7 @@ static bool all_hands_off(const struct journal *journal)
 
 bool journal_replace_unsynced(struct journal *journal)
 {
-    int64_t pause_us = FIRST_PAUSE_US;
+    int64_t pause_us = journal->first_pause_us;
     unsigned attempts = 0;
     event_raise(&journal->write_event);
     while (!all_hands_off(journal)) event_wait(&journal->sync_event, -1);

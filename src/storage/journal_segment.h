@@ -24,7 +24,9 @@ struct segment {
     char *map;
     const char *view;
     bool is_shared;          /* mode mmap */
-    bool is_superseded;      /* guarded by the journal's lock: no longer in the chain */
+    bool is_superseded;      /* guarded by the journal's lock: no longer in the chain, */
+    bool is_suspect;         /* and: writing it has failed, it is not used again */
+    bool is_unlinked;        /* prepare thread */
     unsigned readers;        /* guarded by the journal's lock */
     uint64_t start_position; /* bytes of the run before it */
     uint64_t last_sequence;  /* guarded by the journal's lock; once it has a successor */

@@ -5,7 +5,8 @@
  * The start of a run (rule 4), after everything found has been applied and the marker is durable:
  * first a segment with the new run's header is made durable, then every older header is made blank.
  * Whenever that is cut off, the next start finds either the old run, which is applied again, or the
- * new one, which is empty; never neither. */
+ * new one, which is empty; never neither. In a new folder a journal exists once that first header is
+ * durable (rule 16): blank segment files alone are no journal. */
 #include "storage/journal_internal.h"
 
 #include "base/check.h"
@@ -77,6 +78,8 @@ enum status journal_open_with(struct journal **out, const char *folder,
     journal->letter->journal = journal;
     journal->gate = GATE_CLOSED;
     journal->next_sequence = 1;
+    journal->retry_us = RETRY_US;
+    journal->first_pause_us = FIRST_PAUSE_US;
     pthread_mutex_init(&journal->lock, NULL);
 
     enum status status = make_folder(journal, error);
