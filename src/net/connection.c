@@ -135,13 +135,8 @@ void connection_set_reading(struct connection *connection, bool on)
 {
     if (connection->reading == on) return;
     connection->reading = on;
-    if (on) {
-        event_add(&connection->read_event, NULL);
-    } else {
-        event_del(&connection->read_event);
-        if (connection->state == CONNECTION_OPEN)
-            counter_add(&connection->net->metrics->read_pauses, 1);
-    }
+    if (on) event_add(&connection->read_event, NULL);
+    else event_del(&connection->read_event);
 }
 
 void connection_set_writing(struct connection *connection, bool on)

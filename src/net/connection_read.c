@@ -14,9 +14,9 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "commands/transaction.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 /* --- buffers --- */
 
@@ -271,6 +271,8 @@ static bool query_limit_is_passed(struct connection *connection)
     const struct input *input = connection->input;
     size_t bytes = parser_memory_bytes(connection->parser);
     if (input) bytes += input->end - input->start;
+    /* What MULTI has queued was sent by the same client and has not run either. */
+    if (connection->session.transaction) bytes += transaction_memory_bytes(&connection->session);
     size_t limit = (size_t)connection->net->options->client_query_buffer_limit_bytes;
     if (!connection->session.authenticated && limit > UNAUTHENTICATED_QUERY_BYTES)
         limit = UNAUTHENTICATED_QUERY_BYTES;
@@ -330,11 +332,12 @@ void connection_readable(struct connection *connection)
     char *room;
     size_t asked = find_room(connection, &room);
     if (asked == 0) {
+        counter_add(&connection->net->metrics->read_pauses, 1);
         connection_set_reading(connection, false);
         return;
     }
     counter_add(&connection->net->metrics->reads, 1);
-    ssize_t size = read(connection->fd, room, asked);
+    ssize_t size = recv(connection->fd, room, asked, 0);
     if (size > 0) {
         received(connection, room, (size_t)size, asked);
     } else if (size == 0) {

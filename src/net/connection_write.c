@@ -115,6 +115,14 @@ void connection_want_flush(struct connection *connection)
         list_push_back(&connection->net->flushing, &connection->flushing);
 }
 
+static ssize_t send_vectors(int fd, struct iovec *vectors, int count)
+{
+    /* The kernel has less to do for one piece, which is what most replies are. */
+    if (count == 1) return send(fd, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL);
+    struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (size_t)count};
+    return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
 enum sent { SENT_ALL, SENT_PART, SENT_FAILED };
 
 static enum sent send_replies(struct connection *connection)
@@ -129,9 +137,8 @@ static enum sent send_replies(struct connection *connection)
         if (total >= TURN_MAX_SEND_BYTES) return SENT_PART;
         size_t asked = 0;
         for (int i = 0; i < count; i++) asked += vectors[i].iov_len;
-        struct msghdr message = {.msg_iov = vectors, .msg_iovlen = (size_t)count};
         counter_add(&net->metrics->writes, 1);
-        ssize_t size = sendmsg(connection->fd, &message, MSG_NOSIGNAL);
+        ssize_t size = send_vectors(connection->fd, vectors, count);
         if (size < 0 && errno == EINTR) continue;
         if (size < 0 && errno != EAGAIN) return SENT_FAILED;
         if (size > 0) {
