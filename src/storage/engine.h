@@ -46,7 +46,7 @@ struct engine_operations {
                          struct error *error);
     struct engine_snapshot *(*snapshot)(struct engine *engine);
     void (*snapshot_release)(struct engine *engine, struct engine_snapshot *snapshot);
-    /* Invalid until seeked. `keep_cached` false: a long scan that shall not fill the block cache. */
+    /* Invalid until seeked. `keep_cached` false: a long scan, not to fill the block cache. */
     struct engine_iterator *(*iterate)(struct engine *engine, struct engine_snapshot *snapshot,
                                        bool keep_cached);
     void (*iterator_seek)(struct engine_iterator *iterator, struct slice key); /* first >= key */
@@ -113,8 +113,9 @@ struct leveldb_metrics {
 extern const struct metric_table leveldb_metric_table;
 
 /* Opens or creates `folder`. STATUS_BUSY: another process has it. STATUS_CORRUPT names the file.
- * STATUS_NO_SPACE, STATUS_IO_ERROR. STATUS_UNSUPPORTED: the LevelDB library is not the version whose
- * inner layout our Env knows. */
+ * STATUS_NO_SPACE, STATUS_IO_ERROR. STATUS_NOT_FOUND: not `create`, and no store there.
+ * STATUS_UNSUPPORTED: the LevelDB library is not the version whose inner layout our Env knows, or
+ * another program's log lies in the folder. */
 enum status engine_open_leveldb(struct engine **out, const char *folder, bool create,
                                 const struct leveldb_options *options,
                                 struct leveldb_metrics *metrics, struct error *error);

@@ -68,7 +68,7 @@ static const struct option option_rows[] = {
            "being written out. Small fits the CPU's cache and makes writing cheaper; large makes\n"
            "fewer, larger tables."),
     OPTION(block_cache_bytes, "leveldb-block-cache", OPTION_BYTES, "32mb", 0, INT64_MAX, "bytes",
-           "Memory for blocks read from tables; 0: none. Hot keys are served by Kelvin's own cache:\n"
+           "Memory for blocks read from tables; 0: none. Hot keys are served by our own cache:\n"
            "this one helps scans and keys that come back after they left it."),
     OPTION(block_bytes, "leveldb-block-size", OPTION_BYTES, "4096", 1 << 10, 4 << 20, "bytes",
            "How much is read and checked at once to find a record. Larger compresses better and\n"
@@ -89,7 +89,7 @@ static const struct option option_rows[] = {
 
 const struct option_table leveldb_option_table = {
     .title = "LEVELDB",
-    .intro = "The store on disk that holds the whole data set. These apply when the store is opened.",
+    .intro = "The store on disk that holds the whole data set. These apply when it is opened.",
     .rows = option_rows,
     .count = sizeof option_rows / sizeof *option_rows,
 };

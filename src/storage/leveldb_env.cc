@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Our environment for LevelDB: the one C++ file. It only turns LevelDB's virtual calls into calls of
- * leveldb_files.c, where what is special about them is done, and errnos into LevelDB's statuses.
+ * Our environment for LevelDB: the one C++ file. It only turns LevelDB's virtual calls into calls
+ * of leveldb_files.c, where what is special about them is done, and errnos into LevelDB's statuses.
  * Compiled without exceptions and run-time types, as the library is (Debian's exports no
  * typeinfo). Any thread, as LevelDB calls it. */
 #include "storage/leveldb_env.h"
@@ -203,7 +203,9 @@ public:
         out->erase(std::remove_if(out->begin(), out->end(), is_hidden), out->end());
         uint64_t logs[64]; /* first, so that they are removed first: a flush waits for that */
         size_t count = leveldb_files_logs(files_, logs, sizeof logs / sizeof *logs);
-        for (size_t i = 0; i < count; i++) out->insert(out->begin(), std::to_string(logs[i]) + ".log");
+        for (size_t i = 0; i < count; i++) {
+            out->insert(out->begin(), std::to_string(logs[i]) + ".log");
+        }
         return status;
     }
     Status RemoveFile(const string &path) override

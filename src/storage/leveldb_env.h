@@ -21,8 +21,8 @@ struct leveldb_env_t *leveldb_env_wrap(struct leveldb_files *files);
 void leveldb_env_unwrap(struct leveldb_env_t *env);
 
 /* Makes the memtable immutable, empty or not, and has it written to a table by the compaction
- * thread, before whatever that does now. This is compact_range's first step; the C API has no way to
- * ask for it alone. NULL, or LevelDB's error text (free it). */
+ * thread, before whatever that does now. This is compact_range's first step; the C API has no way
+ * to ask for it alone. NULL, or LevelDB's error text (free it). */
 char *leveldb_env_switch_memtable(struct leveldb_t *db);
 
 #ifdef __cplusplus

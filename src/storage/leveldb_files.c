@@ -206,7 +206,8 @@ void leveldb_files_destroy(struct leveldb_files *files)
 static void log_note_new(struct leveldb_files *files, const char *path)
 {
     uint64_t memtable = 0;
-    if (atomic_exchange(&files->is_used, true)) memtable = atomic_fetch_add(&files->switches, 1) + 1;
+    bool is_switch = atomic_exchange(&files->is_used, true);
+    if (is_switch) memtable = atomic_fetch_add(&files->switches, 1) + 1;
     files->logs = mem_realloc(files->logs, (files->log_count + 1) * sizeof *files->logs);
     files->logs[files->log_count++] = (struct log){file_number(path), memtable};
 }

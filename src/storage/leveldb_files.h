@@ -6,8 +6,8 @@
  *
  * What is different from LevelDB's own environment (the numbers are rules of the design):
  *   - tables are read with pread, never mapped: a bad block is an error, not a SIGBUS;
- *   - `*.log` files do not exist: creating one is a noted memtable switch, what is appended to it is
- *     counted and dropped, none is listed from disk or read (rule 12);
+ *   - `*.log` files do not exist: creating one is a noted memtable switch, what is appended to it
+ *     is counted and dropped, none is listed from disk or read (rule 12);
  *   - compactions run on a thread of the database's own, at low priority;
  *   - after one write that failed (new file, append, sync) every later one fails, so that no
  *     MANIFEST has a torn record in its middle (rule 14);

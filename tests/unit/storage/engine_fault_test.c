@@ -3,9 +3,9 @@
  * LevelDB on a disk that fails. One course of opening, writing, flushing, compacting and closing is
  * run again and again; each time the next operation on a file is the first that fails, once or for
  * ever. Afterwards the store is opened three times: as it lies there, and as a power cut would have
- * left it (names as of the last sync of the folder, each file's bytes as of its last sync), with the
- * files that were deleted since, and without them. It must hold a prefix of the writes, and all that
- * was known to be durable. */
+ * left it (names as of the last sync of the folder, each file's bytes as of its last sync), with
+ * the files that were deleted since, and without them. It must hold a prefix of the writes, and all
+ * that was known to be durable. */
 #include "storage/engine_leveldb.h"
 
 #include "base/memory.h"
@@ -193,7 +193,10 @@ static bool write_numbered(struct course *c, struct engine *engine)
 {
     static char value[VALUE_BYTES];
     static unsigned random = 1;
-    for (size_t i = 0; i < sizeof value; i++) value[i] = (char)((random = random * 69069 + 1) >> 24);
+    for (size_t i = 0; i < sizeof value; i++) {
+        random = random * 69069 + 1;
+        value[i] = (char)(random >> 24);
+    }
     char key[16];
     struct engine_batch batch = {0};
     int n = sprintf(key, "K%04d", c->accepted);
@@ -315,7 +318,8 @@ static void check_store(struct course *c, const char *folder)
 static void check_futures(struct course *c)
 {
     leveldb_files_set_fault(NULL, NULL);
-    char *cut = temp_folder_path(c->disk.side, "cut"), *bare = temp_folder_path(c->disk.side, "bare");
+    char *cut = temp_folder_path(c->disk.side, "cut");
+    char *bare = temp_folder_path(c->disk.side, "bare");
     build_cut_folder(&c->disk, cut, true);
     build_cut_folder(&c->disk, bare, false);
     check_store(c, c->disk.folder);
@@ -489,8 +493,8 @@ static void allow_tables(struct course *c, int count)
     pthread_mutex_unlock(&c->disk.lock);
 }
 
-/* A compaction flushes a memtable that becomes full meanwhile. When that fails, LevelDB goes on, tries
- * it again before each record, and would add to the MANIFEST behind the torn record. */
+/* A compaction flushes a memtable that becomes full meanwhile. When that fails, LevelDB goes on,
+ * tries it again before each record, and would add to the MANIFEST behind the torn record. */
 static void a_manifest_that_failed_once_takes_nothing_from_a_compaction_either(void **state)
 {
     (void)state;
