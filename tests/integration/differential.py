@@ -269,11 +269,13 @@ class Test:
                 self.report(title, "%s\n%s" % (difference, self.describe()))
                 self.pair.fresh_start()
             except (Disconnected, OSError) as error:
-                self.report(title, "%r\n%s\n%s" % (error, self.describe(), self.kelvin.log_end()))
+                self.report(title, "%r; Kelvin is %s\n%s\n  its log ends with:\n%s" % (
+                    error, "alive" if self.kelvin.is_alive() else "gone", self.last_commands(),
+                    self.kelvin.log_end()))
                 return
         if problems == 0:
             self.report(title)
-        self.guard("both data sets are the same" + title[10:], self.pair.compare_data)
+        self.guard("both data sets are the same after " + title, self.pair.compare_data)
 
     def step(self):
         """Some commands on one connection; returns their number."""
@@ -315,10 +317,13 @@ class Test:
 
     restarts = {}
 
+    def last_commands(self):
+        return "\n".join(["  seed %d; the last commands:" % self.options.seed] +
+                         ["    %d> %s" % (number, show(c)) for number, c in self.pair.recent])
+
     def describe(self):
         """The last commands, and, found by trying, few that still show the difference."""
-        lines = ["  seed %d; the last commands:" % self.options.seed]
-        lines += ["    %d> %s" % (number, show(c)) for number, c in self.pair.recent]
+        lines = [self.last_commands()]
         lines += self.pair.values()
         log = self.shrink(list(self.pair.log)) if self.options.shrink else None
         if log:
