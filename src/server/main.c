@@ -45,6 +45,31 @@ static void print_buffer(struct buffer *text)
 
 /* --- questions that need no server --- */
 
+/* The renames of the configuration, as pairs for the command table. */
+static enum status init_commands(const char *lines, struct error *error)
+{
+    enum { MAX_RENAMES = 256 };
+    static const char *pairs[MAX_RENAMES][2];
+    static struct words words[MAX_RENAMES];
+    size_t count = 0;
+    while (*lines) {
+        size_t size = strcspn(lines, "\n");
+        struct words *line = &words[count];
+        if (count == MAX_RENAMES || !option_split_line(slice_make(lines, size), line) ||
+            line->count != 2)
+            return error_set(error, STATUS_INVALID, "rename-command takes two names: '%.*s'",
+                             (int)size, lines);
+        pairs[count][0] = line->items[0].data;
+        pairs[count++][1] = line->items[1].data;
+        lines += size + (lines[size] == '\n');
+    }
+    const char *bad = NULL;
+    if (!command_table_init((const char *const (*)[2])pairs, count, &bad))
+        return error_set(error, STATUS_INVALID, "rename-command: '%s' is unknown or taken",
+                         bad ? bad : "?");
+    return STATUS_OK;
+}
+
 static int print_example(void)
 {
     struct buffer text = {0};
@@ -81,6 +106,7 @@ static int test_config(int argc, char **argv)
     settings_init(&settings);
     enum status status =
         settings_read(&settings, argv[2], argc - 3, argv + 3, warn_on_stderr, &error);
+    if (status == STATUS_OK) status = init_commands(settings.server.rename_command, &error);
     settings_free(&settings);
     if (status == STATUS_OK)
         printf("%s: the configuration is fine\n", argv[2]);
@@ -129,46 +155,45 @@ static enum status open_data_folder(struct parts *parts, struct error *error)
     return store_lock(parts->data_dir, &parts->lock_fd, error);
 }
 
-/* The renames of the configuration, as pairs for the command table. */
-static enum status init_commands(const char *lines, struct error *error)
-{
-    enum { MAX_RENAMES = 256 };
-    static const char *pairs[MAX_RENAMES][2];
-    static struct words words[MAX_RENAMES];
-    size_t count = 0;
-    while (*lines) {
-        size_t size = strcspn(lines, "\n");
-        struct words *line = &words[count];
-        if (count == MAX_RENAMES || !option_split_line(slice_make(lines, size), line) ||
-            line->count != 2)
-            return error_set(error, STATUS_INVALID, "rename-command takes two names: '%.*s'",
-                             (int)size, lines);
-        pairs[count][0] = line->items[0].data;
-        pairs[count++][1] = line->items[1].data;
-        lines += size + (lines[size] == '\n');
-    }
-    const char *bad = NULL;
-    if (!command_table_init((const char *const (*)[2])pairs, count, &bad))
-        return error_set(error, STATUS_INVALID, "rename-command: '%s' is unknown or taken",
-                         bad ? bad : "?");
-    return STATUS_OK;
-}
+/* Where the process in front waits for a byte: started. -1: not in the background. */
+static int front_fd = -1;
 
+/* Returns in the process in the background. The one in front stays until start-up is over and tells
+ * with its exit code how it went; until then both write to the same terminal. */
 static enum status go_to_background(struct error *error)
 {
+    int ends[2];
+    char byte;
+    if (pipe2(ends, O_CLOEXEC) != 0) return error_set_errno(error, errno, "cannot make a pipe");
     fflush(stdout);
     pid_t pid = fork();
     if (pid < 0) return error_set_errno(error, errno, "cannot fork");
-    if (pid > 0) _exit(0);
+    if (pid > 0) {
+        close(ends[1]);
+        ssize_t got;
+        do got = read(ends[0], &byte, 1);
+        while (got < 0 && errno == EINTR);
+        _exit(got == 1 ? 0 : 1);
+    }
+    close(ends[0]);
+    front_fd = ends[1];
     setsid();
-    int null = open("/dev/null", O_RDWR);
+    return STATUS_OK;
+}
+
+static void leave_terminal(void)
+{
+    if (front_fd < 0) return;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null >= 0) {
         dup2(null, STDIN_FILENO);
         dup2(null, STDOUT_FILENO);
         dup2(null, STDERR_FILENO);
-        if (null > STDERR_FILENO) close(null);
+        close(null);
     }
-    return STATUS_OK;
+    (void)!write(front_fd, "", 1);
+    close(front_fd);
+    front_fd = -1;
 }
 
 static enum status write_pidfile(const char *path, struct error *error)
@@ -198,20 +223,23 @@ static void find_executable(struct parts *parts)
     parts->executable[size > 0 ? size : 0] = 0;
 }
 
-static void on_crash(int signal_number)
+static void on_crash(int number, siginfo_t *info, void *context)
 {
-    log_emergency(signal_number == SIGSEGV ? "crashed: SIGSEGV" : "crashed: SIGBUS, SIGFPE or SIGILL");
-    signal(signal_number, SIG_DFL);
-    panic("signal %d", signal_number);
+    (void)context;
+    panic("crashed: SIG%s at address %p", sigabbrev_np(number), info->si_addr);
 }
 
 static void set_signals(void)
 {
+    static char stack[64 * 1024]; /* a crash for want of stack is reported too */
+    const stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
     const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
     signal(SIGPIPE, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    sigaltstack(&other, NULL);
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++) {
-        struct sigaction action = {.sa_handler = on_crash, .sa_flags = (int)SA_RESETHAND};
+        struct sigaction action = {.sa_sigaction = on_crash,
+                                   .sa_flags = (int)(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND)};
         sigaction(crashes[i], &action, NULL);
     }
 }
@@ -236,7 +264,7 @@ int main(int argc, char **argv)
 {
     int exit_code = 0;
     if (answer_question(argc, argv, &exit_code)) return exit_code;
-    static struct parts parts = {.lock_fd = -1};
+    static struct parts parts = {.lock_fd = -1, .on_ready = leave_terminal};
     struct error error = {0};
     settings_init(&parts.settings);
     make_run_id(&parts);
@@ -245,6 +273,7 @@ int main(int argc, char **argv)
     if (get_ready(&parts, argc, argv, &error) == STATUS_OK) {
         log_write(LOG_NOTICE, "Kelvin %s, process %ld, configuration %s", KELVIN_VERSION,
                   (long)getpid(), *parts.settings.file ? parts.settings.file : "(none)");
+        mem_start_background();
         exit_code = server_serve(&parts);
         if (*parts.settings.server.pidfile) unlink(parts.settings.server.pidfile);
     } else {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Who gets how much of maxmemory. LevelDB's buffers and a floor for the process itself are set aside,
- * clients' buffers are subtracted as they grow, and the rest is the cache's. Since the allocator
- * rounds and fragments, ten times a second the cache's share is corrected by what the allocator says
- * that it holds. Loop thread; the kernel's figures are read by a job. */
+ * clients' buffers are subtracted as they grow, and the rest is the cache's. Ten times a second that
+ * plan is corrected by what the allocator says: at once by what it has handed out beyond the plan,
+ * step by step by the pages that it holds beyond maxmemory (fragments, and free pages on their way
+ * back to the system). The cache's index lies outside the allocator. Loop thread; the kernel's figures
+ * are read by a job. */
 #include "server/parts.h"
 
 #include "base/clock.h"
@@ -11,13 +13,17 @@
 
 enum {
     FIXED_BYTES = 8 << 20,       /* code's data, stacks, tables, queues */
+    UNSEEN_BYTES = 4 << 20,      /* the part of them that does not come from the allocator */
     MIN_CACHE_BYTES = 1 << 20,
+    STEP_DIVISOR = 16,           /* of what the pages are too many, taken off the share each time */
     USAGE_FRESH_MS = 1000
 };
 
 struct memory_budget {
     struct parts *parts;
-    uint64_t maxmemory, peak, corrected;
+    uint64_t machine; /* asked for once: the answer lies in files */
+    uint64_t maxmemory, peak, allocated;
+    uint64_t off; /* taken off the cache's share for pages that the allocator holds beyond the plan */
     struct mem_usage usage;
     struct usage_job *asked; /* under way */
     int64_t read_ms;
@@ -37,17 +43,18 @@ int64_t memory_budget_block_cache(uint64_t maxmemory_bytes)
     return share < low ? low : share > high ? high : share;
 }
 
-static uint64_t configured(const struct settings *settings)
+static uint64_t configured(const struct memory_budget *budget)
 {
-    if (settings->keyspace.maxmemory_bytes) return (uint64_t)settings->keyspace.maxmemory_bytes;
-    return mem_machine_bytes() / 4;
+    int64_t bytes = budget->parts->settings.keyspace.maxmemory_bytes;
+    return bytes ? (uint64_t)bytes : budget->machine / 4;
 }
 
 struct memory_budget *memory_budget_create(struct parts *parts)
 {
     struct memory_budget *budget = mem_calloc(1, sizeof *budget);
     budget->parts = parts;
-    budget->maxmemory = configured(&parts->settings);
+    budget->machine = mem_machine_bytes();
+    budget->maxmemory = configured(budget);
     return budget;
 }
 
@@ -79,24 +86,53 @@ static uint64_t set_aside(const struct memory_budget *budget)
     return FIXED_BYTES + leveldb + batches + net_client_memory_bytes(budget->parts->net);
 }
 
+/* Pages beyond maxmemory are worked off slowly, since a smaller cache gives pages back only after a
+ * while, and never for more than a quarter: what does not get better by then is fragmentation that
+ * a smaller cache does not cure. */
+static void correct(struct memory_budget *budget, uint64_t held)
+{
+    const uint64_t most = budget->maxmemory / 4;
+    if (held > budget->maxmemory)
+        budget->off += (held - budget->maxmemory) / STEP_DIVISOR;
+    else if (budget->off > 0) {
+        uint64_t back = (budget->maxmemory - held) / STEP_DIVISOR;
+        budget->off -= back < budget->off ? back : budget->off;
+    }
+    if (budget->off > most) budget->off = most;
+}
+
+static uint64_t cache_share(struct memory_budget *budget, const struct mem_usage *now)
+{
+    uint64_t index = (uint64_t)gauge_get(&budget->parts->cache_metrics.index_bytes);
+    uint64_t used = cache_used_bytes(budget->parts->cache);
+    uint64_t entries = used > index ? used - index : 0;
+    uint64_t others = now->allocated > entries ? now->allocated - entries : 0;
+    uint64_t aside = set_aside(budget);
+    if (others > aside) aside = others;
+    correct(budget, (now->resident ? now->resident : now->allocated) + index + UNSEEN_BYTES);
+    aside += budget->off;
+    uint64_t share = budget->maxmemory > aside ? budget->maxmemory - aside : 0;
+    return share > MIN_CACHE_BYTES ? share : MIN_CACHE_BYTES;
+}
+
 void memory_budget_cron(struct memory_budget *budget)
 {
     struct parts *parts = budget->parts;
-    budget->maxmemory = configured(&parts->settings);
+    struct mem_usage now = {0};
+    budget->maxmemory = configured(budget);
     net_set_maxmemory(parts->net, budget->maxmemory);
-    uint64_t allocated = mem_allocated_bytes();
-    if (allocated > budget->peak) budget->peak = allocated;
+    mem_allocator_read(&now);
+    budget->allocated = now.allocated;
+    if (now.allocated > budget->peak) budget->peak = now.allocated;
     if (!parts->cache) return;
-    uint64_t aside = set_aside(budget);
-    uint64_t share = budget->maxmemory > aside ? budget->maxmemory - aside : 0;
-    /* What the allocator holds beyond the cache's own count, less what was set aside for it, comes off
-     * the cache's share. */
-    uint64_t used = cache_used_bytes(parts->cache);
-    uint64_t others = allocated > used ? allocated - used : 0;
-    if (others > aside) share -= share < others - aside ? share : others - aside;
-    cache_set_budget(parts->cache, share > MIN_CACHE_BYTES ? share : MIN_CACHE_BYTES);
+    cache_set_budget(parts->cache, cache_share(budget, &now));
     if (parts->keyspace)
         keyspace_set_other_memory(parts->keyspace, net_client_memory_bytes(parts->net));
+}
+
+uint64_t memory_budget_machine(const struct memory_budget *budget)
+{
+    return budget->machine;
 }
 
 static void usage_run(struct job *job)

@@ -33,6 +33,7 @@ struct parts {
     struct keyspace_metrics keyspace_metrics;
     struct leveldb_metrics leveldb_metrics;
 
+    void (*on_ready)(void); /* start-up has worked */
     uint64_t store_id;
     int64_t started_ms, started_us; /* wall clock, monotonic */
     char run_id[41];
@@ -61,6 +62,8 @@ void memory_budget_destroy(struct memory_budget *budget);
 /* Divides maxmemory anew; by a timer, ten times a second. */
 void memory_budget_cron(struct memory_budget *budget);
 uint64_t memory_budget_maxmemory(const struct memory_budget *budget);
+/* Memory of the machine or the cgroup, as it was at start. */
+uint64_t memory_budget_machine(const struct memory_budget *budget);
 /* The bytes that LevelDB shall get for its block cache under this maxmemory. */
 int64_t memory_budget_block_cache(uint64_t maxmemory_bytes);
 /* What the kernel last said; asks for fresh figures, which come later. */

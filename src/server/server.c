@@ -24,6 +24,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { CRON_MS = 100, STORE_STOP_MS = 10000 };
@@ -38,12 +39,13 @@ static struct {
     struct loop_watch *signals;
     int signal_fd;
     int64_t drain_until_us;
-    bool hurry; /* a second signal: stop without applying */
+    bool hurry; /* a second signal, NOSAVE: stop without applying, the next start does it */
     int exit_code;
     enum status startup_status;
     struct error startup_error;
     bool start_empty;
-    int64_t last_save_s;
+    int64_t last_save_s, marked_sequence; /* when the marker was last seen to move, and to where */
+    bool journal_is_ill;
 } state;
 
 const char *server_ok_means(int appendfsync)
@@ -83,6 +85,7 @@ static void on_applied(void *context, uint64_t sequence, const struct settlement
 static void on_store_health(void *context, enum status status, const char *text)
 {
     struct parts *parts = context;
+    if (status == parts->store_health && strcmp(text, parts->store_health_text) == 0) return;
     parts->store_health = status;
     (void)snprintf(parts->store_health_text, sizeof parts->store_health_text, "%s", text);
     if (status == STATUS_OK)
@@ -106,10 +109,13 @@ static void on_journal_health(void *context)
 {
     struct parts *parts = context;
     struct error error = {0};
-    if (journal_health(parts->journal, &error) == STATUS_OK)
-        log_write(LOG_NOTICE, "the journal takes writes again");
-    else
+    bool is_ill = journal_health(parts->journal, &error) != STATUS_OK;
+    if (is_ill == state.journal_is_ill) return;
+    state.journal_is_ill = is_ill;
+    if (is_ill)
         log_write(LOG_WARNING, "the journal takes no writes: %s", error.text);
+    else
+        log_write(LOG_NOTICE, "the journal takes writes again");
 }
 
 static void on_synced(void *context)
@@ -154,8 +160,9 @@ static void begin_drain(void)
 static bool shutdown_from_client(unsigned flags, const char **error)
 {
     (void)error;
-    if (flags & SHUTDOWN_NOW) state.drain_until_us = clock_monotonic_us();
     begin_drain();
+    if (flags & SHUTDOWN_NOW) state.drain_until_us = clock_monotonic_us();
+    if (flags & SHUTDOWN_NOSAVE) state.hurry = true;
     return true;
 }
 
@@ -177,11 +184,14 @@ static void on_signal(void *context)
 
 /* --- serving --- */
 
+static int64_t last_save_s(void);
+
 static void cron(void *context)
 {
     struct parts *parts = context;
     memory_budget_cron(parts->budget);
     info_cron();
+    last_save_s();
     if (parts->keyspace) {
         keyspace_cron(parts->keyspace);
         batch_writer_wake(parts->batch_writer);
@@ -222,6 +232,7 @@ static void start_serving(struct parts *parts)
     server.loading = false;
     state.phase = SERVING;
     say_ready(parts);
+    if (parts->on_ready) parts->on_ready();
 }
 
 static void startup_over(struct letter *letter)
@@ -254,8 +265,14 @@ static const char *password(void)
     return state.parts->settings.server.requirepass;
 }
 
+/* Looked at by the cron and by whoever asks, so that it is right after a CHECKPOINT. */
 static int64_t last_save_s(void)
 {
+    int64_t marked = gauge_get(&state.parts->journal_metrics.marked_sequence);
+    if (marked != state.marked_sequence && state.phase != LOADING) {
+        if (state.marked_sequence) state.last_save_s = clock_wall_ms() / 1000;
+        state.marked_sequence = marked;
+    }
     return state.last_save_s;
 }
 
@@ -390,6 +407,25 @@ static enum status set_up(struct parts *parts, struct error *error)
                         error);
 }
 
+static void end_at_once(int number)
+{
+    (void)number;
+    log_emergency("stopped at once by a second signal: the next start applies the journal");
+    _exit(1);
+}
+
+/* The loop is over and reads no signals any more; what follows may wait for a disk. */
+static void let_signals_hurry(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    signal(SIGTERM, end_at_once);
+    signal(SIGINT, end_at_once);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static void stop_storage(struct parts *parts)
 {
     struct error error = {0};
@@ -414,6 +450,7 @@ static void tear_down(struct parts *parts)
     }
     loop_timer_destroy(state.cron);
     net_destroy(parts->net);
+    let_signals_hurry();
     stop_storage(parts);
     keyspace_destroy(parts->keyspace);
     server.keyspace = NULL;
