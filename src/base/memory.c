@@ -15,6 +15,10 @@
 
 #ifdef KELVIN_JEMALLOC
 #include <jemalloc/jemalloc.h>
+
+/* Read by jemalloc before main. Few arenas, and free pages that go back after a second: memory is
+ * bounded by pages, not by what was asked for. No huge pages: one live byte would hold 2 MiB. */
+const char *malloc_conf = "narenas:4,dirty_decay_ms:1000,muzzy_decay_ms:0,thp:never,metadata_thp:disabled";
 #endif
 
 #if defined(__has_feature)
