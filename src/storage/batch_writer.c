@@ -22,7 +22,12 @@
 #include <pthread.h>
 #include <stdio.h>
 
-enum { FORCE_MARKER_PERCENT = 50, BUSY_PAUSE_US = 100 * 1000 };
+enum {
+    FORCE_MARKER_PERCENT = 50,
+    BUSY_PAUSE_US = 100 * 1000,
+    PAUSE_MIN_US = 100 * 1000,
+    PAUSE_MAX_US = 2000 * 1000
+};
 
 static const uint64_t never = UINT64_MAX;
 
@@ -82,6 +87,8 @@ enum status batch_writer_create(struct batch_writer **out,
     writer->databases = store_meta(store)->databases;
     writer->db_ids = mem_calloc(writer->databases, sizeof *writer->db_ids);
     writer->wake_synced = writer->wake_bytes = never;
+    writer->pause_min_us = PAUSE_MIN_US;
+    writer->pause_max_us = PAUSE_MAX_US;
     ASSERT(options->batch_writer_concurrency >= 1 &&
            options->batch_writer_concurrency <= COUNT_SLOTS);
     for (int64_t i = options->batch_writer_concurrency; i-- > 0;) {
@@ -402,20 +409,35 @@ static bool range_is_due(struct batch_writer *writer, int64_t now_us)
     return urgent || journal_unmarked_bytes(writer->journal) >= full_range_at_bytes(writer);
 }
 
-static uint64_t range_end(const struct batch_writer *writer)
+uint64_t writer_range_limit(const struct batch_writer *writer)
 {
     uint64_t end = journal_synced_sequence(writer->journal);
     uint64_t snapshot = wanted_by_barriers(writer, true);
+    return snapshot != 0 && snapshot < end ? snapshot : end;
+}
+
+static uint64_t range_end(const struct batch_writer *writer, uint64_t limit)
+{
+    uint64_t end = limit;
     uint64_t applied = batch_writer_applied_sequence(writer);
-    if (snapshot != 0 && snapshot < end) end = snapshot;
     if (writer->position < applied && applied < end) end = applied;
-    return end;
+    return writer->position < writer->flush_ahead && end < writer->flush_ahead
+               ? writer->flush_ahead
+               : end;
 }
 
 static void run_range(struct batch_writer *writer)
 {
     struct error error = {.code = STATUS_OK};
-    enum status status = writer_run_range(writer, range_end(writer), &error);
+    uint64_t synced = journal_synced_sequence(writer->journal);
+    /* Whoever asked for a barrier before that was appended has put his letter by now: a snapshot is
+     * taken before what came after it goes in. */
+    mailbox_deliver(writer->box);
+    answer_barriers(writer);
+    if (!is_applying(writer)) return;
+    uint64_t limit = writer_range_limit(writer);
+    if (synced < limit) limit = synced;
+    enum status status = writer_run_range(writer, range_end(writer, limit), &error);
     writer->dirty_since_us = 0;
     if (status == STATUS_NOT_FOUND) {
         /* Synced means that there is a record. */

@@ -106,7 +106,8 @@ struct barrier {
     struct batch_writer *writer;
     bool reload;
 };
-/* Loop. A snapshot is cut exactly at the barrier's sequence. While the store is closed a barrier waits for
+/* Loop. A snapshot holds nothing later than the barrier's sequence, unless the store had to be opened
+ * again in between: then it may hold more of what is synced. While the store is closed a barrier waits for
  * the first try to reopen it, then gets the error. */
 void batch_writer_barrier(struct batch_writer *writer, struct barrier *barrier);
 /* Any thread: synced_sequence moved (the writer asks the journal for that itself), or, with a policy

@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-enum { PAUSE_MIN_US = 100 * 1000, PAUSE_MAX_US = 2000 * 1000, HANDLE_PAUSE_US = 10 * 1000 };
+enum { HANDLE_PAUSE_US = 10 * 1000 };
 
 /* --- telling the loop --- */
 
@@ -57,6 +57,7 @@ enum status writer_load(struct batch_writer *writer, struct error *error)
     writer->pending_count = 0;
     journal_reader_destroy(writer->reader);
     writer->reader = NULL;
+    writer->flush_ahead = 0;
     reclaim_forget(writer->reclaim);
     return STATUS_OK;
 }
@@ -75,10 +76,12 @@ enum status writer_skip_to_flush(struct batch_writer *writer, uint64_t up_to, st
 {
     struct journal_record record;
     enum status status;
-    uint64_t found = 0;
+    uint64_t found = 0, last = 0;
     struct journal_reader *reader = journal_reader_create(writer->journal, writer->position + 1);
     while ((status = journal_reader_next(reader, up_to, &record, error)) == STATUS_OK) {
-        if (holds_flush(&record)) found = record.sequence;
+        if (!holds_flush(&record)) continue;
+        found = record.sequence;
+        last = record.sequence + record.operations - 1;
     }
     journal_reader_destroy(reader);
     if (status != STATUS_NOT_FOUND) return status;
@@ -86,6 +89,7 @@ enum status writer_skip_to_flush(struct batch_writer *writer, uint64_t up_to, st
     if (found > writer->position) {
         journal_reader_destroy(writer->reader);
         writer->reader = journal_reader_create(writer->journal, found);
+        writer->flush_ahead = last;
     }
     return STATUS_OK;
 }
@@ -114,8 +118,8 @@ static bool is_final(enum status status)
 static void grow_pause(struct batch_writer *writer)
 {
     writer->barriers_fail = writer->pause_us > 0;
-    writer->pause_us = writer->pause_us ? writer->pause_us * 2 : PAUSE_MIN_US;
-    if (writer->pause_us > PAUSE_MAX_US) writer->pause_us = PAUSE_MAX_US;
+    writer->pause_us = writer->pause_us ? writer->pause_us * 2 : writer->pause_min_us;
+    if (writer->pause_us > writer->pause_max_us) writer->pause_us = writer->pause_max_us;
 }
 
 void writer_fail(struct batch_writer *writer, enum status status, const struct error *error)
@@ -137,7 +141,7 @@ void writer_fail(struct batch_writer *writer, enum status status, const struct e
         /* Readers wait: soon they are let in, or get the error. */
         close_store(writer, STATUS_AGAIN, told.text);
         writer->state = WRITER_CLOSED;
-        writer->reopen_at_us = now_us + PAUSE_MIN_US;
+        writer->reopen_at_us = now_us + writer->pause_min_us;
         writer->retry_at_us = now_us + writer->pause_us;
     }
     tell_health(writer, &told);
@@ -159,9 +163,8 @@ static enum status reopen(struct batch_writer *writer, struct error *error)
     enum status status = STATUS_OK;
     if (!store_writer_engine(writer->store)) status = store_reopen(writer->store, error);
     if (status == STATUS_OK) status = writer_load(writer, error);
-    if (status == STATUS_OK) {
-        status = writer_skip_to_flush(writer, journal_synced_sequence(writer->journal), error);
-    }
+    if (status == STATUS_OK)
+        status = writer_skip_to_flush(writer, writer_range_limit(writer), error);
     return status;
 }
 

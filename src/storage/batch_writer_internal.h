@@ -77,6 +77,7 @@ struct batch_writer {
     struct range range;
     struct pending_marker *pending;
     size_t pending_count, pending_capacity;
+    uint64_t flush_ahead;    /* the reader stands before a FLUSH_ALL: the next range ends not below */
     bool full_disk;          /* the rest of the journal is one range (rule 18) */
 
     struct batch batches[COUNT_SLOTS];
@@ -92,6 +93,7 @@ struct batch_writer {
     int64_t reopen_at_us;    /* WRITER_CLOSED */
     int64_t retry_at_us;     /* WRITER_AGAIN: what had failed is not tried before */
     int64_t pause_us;        /* grows with each failure until the store works again */
+    int64_t pause_min_us, pause_max_us; /* 100 ms, 2 s; tests have less time */
     int64_t closed_since_us;
     bool barriers_fail;  /* it failed a second time: barriers get `health` */
     bool readers_out;    /* since the store was closed */
@@ -145,5 +147,7 @@ enum status writer_skip_to_flush(struct batch_writer *writer, uint64_t up_to, st
 /* --- batch_writer.c --- */
 
 void writer_publish_garbage(struct batch_writer *writer);
+/* Up to where a range may go: what is synced, but not past what a snapshot is wanted of. */
+uint64_t writer_range_limit(const struct batch_writer *writer);
 
 #endif
