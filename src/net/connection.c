@@ -90,10 +90,13 @@ static void on_describe(struct session *session, struct session_io *out)
     }
     const struct input *input = connection->input;
     if (input) {
-        out->query_bytes = input->end - input->start;
+        out->query_bytes = input->end;
         out->query_free_bytes = input->capacity - input->end;
-        for (int i = input->next; i < input->count; i++)
-            out->argument_bytes += request_memory_bytes(&input->requests[i]);
+        if (input->next < input->count) {
+            const struct request *request = &input->requests[input->next];
+            for (int i = 0; i < request->argc; i++)
+                out->argument_bytes += request->argv[i].size;
+        }
     }
     connection_count_memory(connection);
     out->output_blocks = reply_block_count(session->reply);
@@ -232,17 +235,23 @@ void connection_count_memory(struct connection *connection)
     struct net *net = connection->net;
     const struct session *session = &connection->session;
     uint64_t output = reply_memory_bytes(session->reply);
-    uint64_t bytes = sizeof *connection + output + parser_memory_bytes(connection->parser) +
+    uint64_t request = parser_memory_bytes(connection->parser);
+    uint64_t bytes = sizeof *connection + output + request +
                      connection->hold_capacity * sizeof(struct hold);
     const struct input *input = connection->input;
     if (input) {
         bytes += sizeof *input + input->capacity;
-        for (int i = input->next; i < input->count; i++)
-            bytes += request_memory_bytes(&input->requests[i]);
+        for (int i = input->next; i < input->count; i++) {
+            uint64_t held = request_memory_bytes(&input->requests[i]);
+            bytes += held;
+            if (held > request) request = held;
+        }
         if (input->capacity > net->largest_input_bytes) net->largest_input_bytes = input->capacity;
     }
     if (output > net->largest_output_bytes) net->largest_output_bytes = output;
     if (session->transaction) bytes += transaction_memory_bytes(session);
+    if (reply_pending_bytes(session->reply) == 0) connection->largest_reply_bytes = 0;
+    connection->single_bytes = request + connection->largest_reply_bytes;
     net->client_memory_bytes += bytes - connection->memory_bytes;
     net->client_output_bytes += output - connection->output_bytes;
     connection->memory_bytes = bytes;

@@ -98,6 +98,8 @@ struct connection {
     unsigned hold_first, hold_count, hold_capacity;
     uint64_t hold_turn;
     uint64_t memory_bytes, output_bytes; /* as counted in net's sums */
+    uint64_t largest_reply_bytes; /* of one command, since all was sent last */
+    uint64_t single_bytes;        /* of memory_bytes: the largest single request and reply */
     int64_t soft_limit_since_ms;         /* 0: below the soft limit */
     int64_t linger_until_ms;
     struct event read_event, write_event;

@@ -57,7 +57,10 @@ void connection_note(struct connection *connection)
         if (sequence > acknowledged(connection->net))
             push_hold(connection, connection->noted_position, sequence);
     }
-    connection->noted_position = reply_written(connection->session.reply);
+    uint64_t written = reply_written(connection->session.reply);
+    if (written - connection->noted_position > connection->largest_reply_bytes)
+        connection->largest_reply_bytes = written - connection->noted_position;
+    connection->noted_position = written;
 }
 
 /* The position before which everything may be sent. */

@@ -58,7 +58,20 @@ void limits_cron(struct net *net)
     gauge_set(&net->metrics->client_output_bytes, (int64_t)net->client_output_bytes);
 }
 
-/* --- maxmemory-clients --- */
+/* --- maxmemory-clients ---
+ *
+ * The largest single request or reply among all clients comes on top of the limit: a value of 512 MB
+ * can be set and read whatever the limit is, but only one at a time. */
+
+static uint64_t largest_single(const struct net *net)
+{
+    uint64_t largest = 0;
+    LIST_FOR_EACH (node, &net->connections) {
+        const struct connection *connection = LIST_ENTRY(node, struct connection, link);
+        if (connection->single_bytes > largest) largest = connection->single_bytes;
+    }
+    return largest;
+}
 
 static struct connection *find_largest(struct net *net)
 {
@@ -73,9 +86,10 @@ static struct connection *find_largest(struct net *net)
 
 void limits_evict(struct net *net)
 {
-    uint64_t gone = 0;
-    while (net->client_memory_limit_bytes > 0 &&
-           net->client_memory_bytes - gone > net->client_memory_limit_bytes) {
+    uint64_t limit = net->client_memory_limit_bytes, gone = 0;
+    if (limit == 0 || net->client_memory_bytes <= limit) return;
+    limit += largest_single(net);
+    while (net->client_memory_bytes - gone > limit) {
         struct connection *connection = find_largest(net);
         if (!connection) return;
         counter_add(&net->metrics->evicted, 1);

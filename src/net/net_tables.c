@@ -127,8 +127,9 @@ static const struct option options[] = {
      .default_text = "10%",
      .help = "The memory that the buffers of all clients together may hold, in bytes or as a\n"
              "percentage of maxmemory. When they hold more, the client that holds the most is\n"
-             "closed (CLIENT NO-EVICT excepts one). 0: no limit; clients that do not read their\n"
-             "replies can then exhaust the memory."},
+             "closed (CLIENT NO-EVICT excepts one). The largest single request or reply comes on\n"
+             "top, so that a long value can be set and read under any limit. 0: no limit; clients\n"
+             "that do not read their replies can then exhaust the memory."},
 };
 
 const struct option_table net_option_table = {

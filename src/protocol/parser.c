@@ -220,11 +220,12 @@ static inline enum header_result read_header(struct cursor *cursor, int64_t *val
 
 /* --- big arguments --- */
 
+/* The first megabyte has come: room for the rest. All of it at once, since the kernel gives pages
+ * only as they are filled, and copying a large part again would hold up the loop. */
 static bool big_reserve(struct parser *parser)
 {
     if (parser->big_filled < parser->big_capacity) return true;
-    size_t capacity = parser->big_capacity * 2;
-    if (capacity > parser->big_bytes) capacity = parser->big_bytes;
+    size_t capacity = parser->big_bytes;
     struct owned_bytes *larger = mem_try_alloc(sizeof *larger + capacity);
     if (!larger) return false;
     memcpy(larger->bytes, parser->big->bytes, parser->big_filled);
@@ -234,7 +235,7 @@ static bool big_reserve(struct parser *parser)
     return true;
 }
 
-/* The memory grows with what arrives, so that an announced length alone costs nothing. */
+/* Begins small, so that an announced length alone costs nothing. */
 static bool big_open(struct parser *parser, struct cursor *cursor)
 {
     size_t here = (size_t)(cursor->end - cursor->next);
@@ -514,6 +515,6 @@ bool parser_is_idle(const struct parser *parser)
 size_t parser_memory_bytes(const struct parser *parser)
 {
     size_t bytes = sizeof *parser + request_memory_bytes(&parser->pending);
-    if (parser->big) bytes += sizeof *parser->big + parser->big_capacity;
+    if (parser->big) bytes += sizeof *parser->big + parser->big_filled;
     return bytes;
 }

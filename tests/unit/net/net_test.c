@@ -713,6 +713,28 @@ static void the_client_that_holds_the_most_is_evicted(void **state)
     client_close(&large);
 }
 
+static void one_long_request_is_taken_whatever_clients_may_hold_together(void **state)
+{
+    struct client client;
+    struct flood flood = {.client = &client};
+    struct error error;
+    (void)state;
+    set_option("maxmemory-clients", "1mb");
+    assert_int_equal(net_apply_options(f->net, &error), STATUS_OK);
+    client_open(&client);
+    buffer_append_text(&flood.request, "*2\r\n$4\r\nSIZE\r\n$9000000\r\n");
+    buffer_reserve(&flood.request, 9000000);
+    memset(flood.request.data + flood.request.size, 'x', 9000000);
+    flood.request.size += 9000000;
+    buffer_append_text(&flood.request, "\r\n");
+    flood.wanted = strlen(":9000000\r\n");
+    turn_until(flood_is_over, &flood);
+    assert_int_equal(client.got.size, flood.wanted);
+    assert_int_equal(counter_get(&f->metrics.evicted), 0);
+    buffer_free(&flood.request);
+    client_close(&client);
+}
+
 static void an_idle_client_is_closed_and_holds_no_buffer_before(void **state)
 {
     struct client client;
@@ -907,6 +929,7 @@ int main(void)
         TEST(a_client_past_its_output_limit_is_closed),
         TEST(a_client_past_its_query_limit_is_closed),
         TEST(the_client_that_holds_the_most_is_evicted),
+        TEST(one_long_request_is_taken_whatever_clients_may_hold_together),
         TEST(an_idle_client_is_closed_and_holds_no_buffer_before),
         TEST(without_descriptors_accepting_waits_and_goes_on_later),
         TEST(a_drain_answers_what_was_read_and_then_is_done),
