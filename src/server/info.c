@@ -6,9 +6,10 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "commands/families.h"
-#include "server/parts.h"
+#include "server/info_internal.h"
 #include "server/version.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -33,12 +34,14 @@ void info_init(struct parts *parts)
 
 void info_finish(void)
 {
+    info_leveldb_finish();
     state.parts = NULL;
 }
 
 void info_cron(void)
 {
     const struct net_metrics *net = &state.parts->net_metrics;
+    info_leveldb_cron(state.parts);
     unsigned oldest = (state.sample + 1) % RATE_SAMPLES;
     int64_t now_us = clock_monotonic_us();
     state.sample = oldest;
@@ -55,28 +58,6 @@ void info_cron(void)
     state.samples[oldest].in = in;
     state.samples[oldest].out = out;
     state.samples[oldest].at_us = now_us;
-}
-
-#define LINE(...) buffer_append_format(out, __VA_ARGS__), buffer_append_text(out, "\r\n")
-
-static unsigned long long number(uint64_t value)
-{
-    return (unsigned long long)value;
-}
-
-static void human_line(struct buffer *out, const char *name, uint64_t bytes)
-{
-    const char *const units = "BKMGTP";
-    double value = (double)bytes;
-    int unit = 0;
-    while (value >= 1024 && units[unit + 1]) {
-        value /= 1024;
-        unit++;
-    }
-    if (unit == 0)
-        LINE("%s:%lluB", name, number(bytes));
-    else
-        LINE("%s:%.2f%c", name, value, units[unit]);
 }
 
 /* --- Redis's sections --- */
@@ -129,41 +110,18 @@ static void info_clients(struct buffer *out)
     LINE("clients_in_timeout_table:0");
 }
 
-static void info_memory(struct buffer *out)
+static void memory_section(struct buffer *out)
 {
-    struct parts *parts = state.parts;
-    const struct mem_usage *usage = memory_budget_usage(parts->budget);
-    uint64_t used = mem_allocated_bytes(), most = memory_budget_maxmemory(parts->budget);
-    LINE("used_memory:%llu", number(used));
-    human_line(out, "used_memory_human", used);
-    LINE("used_memory_rss:%zu", usage->rss);
-    human_line(out, "used_memory_rss_human", usage->rss);
-    LINE("rss_anonymous:%zu", usage->rss_anonymous);
-    LINE("rss_file:%zu", usage->rss_file);
-    LINE("used_memory_peak:%llu", number(memory_budget_peak(parts->budget)));
-    human_line(out, "used_memory_peak_human", memory_budget_peak(parts->budget));
-    LINE("used_memory_overhead:%llu", number(used > cache_used_bytes(parts->cache)
-                                                 ? used - cache_used_bytes(parts->cache) : 0));
-    LINE("used_memory_dataset:%llu", number(cache_used_bytes(parts->cache)));
-    LINE("total_system_memory:%zu", mem_machine_bytes());
-    human_line(out, "total_system_memory_human", mem_machine_bytes());
-    LINE("used_memory_lua:0");
-    human_line(out, "used_memory_lua_human", 0);
-    LINE("used_memory_scripts:0");
-    LINE("maxmemory:%llu", number(most));
-    human_line(out, "maxmemory_human", most);
-    LINE("maxmemory_policy:noeviction");
-    LINE("allocator_allocated:%zu", usage->allocated);
-    LINE("allocator_active:%zu", usage->active);
-    LINE("allocator_resident:%zu", usage->resident);
-    LINE("mem_fragmentation_ratio:%.2f",
-         used && usage->rss_anonymous ? (double)usage->rss_anonymous / (double)used : 1.0);
-    LINE("mem_clients_normal:%llu", number(net_client_memory_bytes(parts->net)));
-    LINE("mem_clients_slaves:0");
-    LINE("mem_allocator:%s", mem_allocator_name());
-    LINE("active_defrag_running:0");
-    LINE("lazyfree_pending_objects:0");
-    LINE("lazyfreed_objects:0");
+    info_memory(state.parts, out);
+}
+
+/* Figures of things that are not there. */
+static void zero_lines(struct buffer *out, const char *name, ...)
+{
+    va_list names;
+    va_start(names, name);
+    for (; name; name = va_arg(names, const char *)) LINE("%s:0", name);
+    va_end(names);
 }
 
 static void info_loading(struct buffer *out)
@@ -187,7 +145,9 @@ static void info_persistence(struct buffer *out)
     bool healthy = !parts->keyspace || journal_health(parts->journal, &error) == STATUS_OK;
     info_loading(out);
     LINE("async_loading:0");
-    LINE("current_cow_peak:0");
+    zero_lines(out, "current_cow_peak", "current_cow_size", "current_cow_size_age", NULL);
+    LINE("current_fork_perc:0.00");
+    zero_lines(out, "current_save_keys_processed", "current_save_keys_total", NULL);
     LINE("rdb_changes_since_last_save:%llu",
          number((uint64_t)(gauge_get(&parts->journal_metrics.appended_sequence) -
                            gauge_get(&parts->journal_metrics.marked_sequence))));
@@ -197,16 +157,20 @@ static void info_persistence(struct buffer *out)
     LINE("rdb_last_bgsave_time_sec:-1");
     LINE("rdb_current_bgsave_time_sec:-1");
     LINE("rdb_saves:%llu", number(counter_get(&parts->batch_writer_metrics.checkpoints)));
+    zero_lines(out, "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded",
+               NULL);
     LINE("aof_enabled:1");
-    LINE("aof_rewrite_in_progress:0");
-    LINE("aof_rewrite_scheduled:0");
+    zero_lines(out, "aof_rewrite_in_progress", "aof_rewrite_scheduled", NULL);
     LINE("aof_last_rewrite_time_sec:-1");
     LINE("aof_current_rewrite_time_sec:-1");
     LINE("aof_last_bgrewrite_status:ok");
+    zero_lines(out, "aof_rewrites", "aof_rewrites_consecutive_failures", NULL);
     LINE("aof_last_write_status:%s", healthy ? "ok" : "err");
+    zero_lines(out, "aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size", NULL);
+    LINE("aof_current_size:%llu", parts->keyspace ? number(journal_unmarked_bytes(parts->journal)) : 0);
+    zero_lines(out, "aof_pending_rewrite", "aof_pending_bio_fsync", "aof_delayed_fsync", NULL);
     if (!healthy) LINE("journal_error:%s", error.text);
     if (parts->store_health != STATUS_OK) LINE("store_error:%s", parts->store_health_text);
-    LINE("aof_current_size:%llu", parts->keyspace ? number(journal_unmarked_bytes(parts->journal)) : 0);
 }
 
 static void info_stats(struct buffer *out)
@@ -219,27 +183,34 @@ static void info_stats(struct buffer *out)
     LINE("instantaneous_ops_per_sec:%llu", number(state.ops_per_second));
     LINE("total_net_input_bytes:%llu", number(counter_get(&net->received_bytes)));
     LINE("total_net_output_bytes:%llu", number(counter_get(&net->sent_bytes)));
+    zero_lines(out, "total_net_repl_input_bytes", "total_net_repl_output_bytes", NULL);
     LINE("instantaneous_input_kbps:%.2f", (double)state.in_per_second / 1024);
     LINE("instantaneous_output_kbps:%.2f", (double)state.out_per_second / 1024);
+    LINE("instantaneous_input_repl_kbps:0.00");
+    LINE("instantaneous_output_repl_kbps:0.00");
     LINE("rejected_connections:%llu", number(counter_get(&net->connections_rejected)));
-    LINE("sync_full:0");
-    LINE("sync_partial_ok:0");
-    LINE("sync_partial_err:0");
+    zero_lines(out, "sync_full", "sync_partial_ok", "sync_partial_err", NULL);
     LINE("expired_keys:%llu", number(counter_get(&keys->expired_on_access) +
                                      counter_get(&keys->expired_by_cycle)));
     LINE("expired_stale_perc:0.00");
-    LINE("evicted_keys:0");
+    zero_lines(out, "expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds", "evicted_keys",
+               NULL);
     LINE("evicted_clients:%llu", number(counter_get(&net->evicted)));
+    zero_lines(out, "total_eviction_exceeded_time", "current_eviction_exceeded_time", NULL);
     LINE("keyspace_hits:%llu", number(counter_get(&keys->keyspace_hits)));
     LINE("keyspace_misses:%llu", number(counter_get(&keys->keyspace_misses)));
-    LINE("pubsub_channels:0");
-    LINE("pubsub_patterns:0");
-    LINE("latest_fork_usec:0");
-    LINE("total_forks:0");
-    LINE("unexpected_error_replies:0");
+    zero_lines(out, "pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec",
+               "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys",
+               "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits",
+               "active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time",
+               "tracking_total_keys", "tracking_total_items", "tracking_total_prefixes",
+               "unexpected_error_replies", NULL);
     LINE("total_error_replies:%llu", number(counter_get(&dispatch_metrics.errors)));
+    LINE("dump_payload_sanitizations:0");
     LINE("total_reads_processed:%llu", number(counter_get(&net->reads)));
     LINE("total_writes_processed:%llu", number(counter_get(&net->writes)));
+    zero_lines(out, "io_threaded_reads_processed", "io_threaded_writes_processed",
+               "reply_buffer_shrinks", "reply_buffer_expands", NULL);
 }
 
 static void info_replication(struct buffer *out)
@@ -285,10 +256,8 @@ static void each_command(struct buffer *out, void (*line)(struct buffer *, const
 {
     for (int i = 0; i < command_count(); i++) {
         const struct command *command = command_at(i);
-        if (counter_get(&command_stats(command)->calls)) line(out, command);
-        for (int k = 0; k < command->subcommand_count; k++)
-            if (counter_get(&command_stats(&command->subcommands[k])->calls))
-                line(out, &command->subcommands[k]);
+        line(out, command);
+        for (int k = 0; k < command->subcommand_count; k++) line(out, &command->subcommands[k]);
     }
 }
 
@@ -296,9 +265,11 @@ static void commandstats_line(struct buffer *out, const struct command *command)
 {
     const struct command_stats *stats = command_stats(command);
     uint64_t calls = counter_get(&stats->calls), usec = counter_get(&stats->usec);
+    uint64_t rejected = counter_get(&stats->rejected), failed = counter_get(&stats->failed);
+    if (!calls && !rejected && !failed) return;
     LINE("cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu",
-         command_full_name(command), number(calls), number(usec), (double)usec / (double)calls,
-         number(counter_get(&stats->rejected)), number(counter_get(&stats->failed)));
+         command_full_name(command), number(calls), number(usec),
+         calls ? (double)usec / (double)calls : 0.0, number(rejected), number(failed));
 }
 
 static void info_commandstats(struct buffer *out)
@@ -309,6 +280,7 @@ static void info_commandstats(struct buffer *out)
 static void latency_line(struct buffer *out, const struct command *command)
 {
     const struct histogram *latency = &command_stats(command)->latency;
+    if (atomic_load_explicit(&latency->count, memory_order_relaxed) == 0) return;
     LINE("latency_percentiles_usec_%s:p50=%llu.000,p99=%llu.000,p99.9=%llu.000",
          command_full_name(command), number(histogram_quantile_us(latency, 0.5)),
          number(histogram_quantile_us(latency, 0.99)), number(histogram_quantile_us(latency, 0.999)));
@@ -393,9 +365,9 @@ static void info_jobs(struct buffer *out)
     info_table(out, "jobs");
 }
 
-static void info_leveldb(struct buffer *out)
+static void leveldb_section(struct buffer *out)
 {
-    LINE("leveldb_version:%s", engine_leveldb_version());
+    info_leveldb(state.parts, out);
     info_table(out, "leveldb");
 }
 
@@ -408,7 +380,7 @@ static const struct section {
 } sections[] = {
     {"server", "Server", info_server, true},
     {"clients", "Clients", info_clients, true},
-    {"memory", "Memory", info_memory, true},
+    {"memory", "Memory", memory_section, true},
     {"persistence", "Persistence", info_persistence, true},
     {"stats", "Stats", info_stats, true},
     {"replication", "Replication", info_replication, true},
@@ -423,7 +395,7 @@ static const struct section {
     {"journal", "Journal", info_journal, false},
     {"batchwriter", "Batchwriter", info_batchwriter, false},
     {"jobs", "Jobs", info_jobs, false},
-    {"leveldb", "Leveldb", info_leveldb, false},
+    {"leveldb", "Leveldb", leveldb_section, false},
 };
 
 static bool is_wanted(const struct section *section, const struct slice *names, int count)

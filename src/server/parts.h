@@ -36,6 +36,7 @@ struct parts {
     void (*on_ready)(void); /* start-up has worked */
     uint64_t store_id;
     int64_t started_ms, started_us; /* wall clock, monotonic */
+    uint64_t startup_bytes; /* allocated when the keyspace was opened */
     char run_id[41];
     char *executable, *data_dir; /* absolute */
     enum status store_health;    /* as the batch writer last said */

@@ -229,6 +229,7 @@ static void start_serving(struct parts *parts)
     journal_set_events(parts->journal, loop_mailbox(parts->loop), &journal_events);
     journal_set_on_synced(parts->journal, on_synced, parts);
     memory_budget_cron(parts->budget);
+    parts->startup_bytes = mem_allocated_bytes();
     server.loading = false;
     state.phase = SERVING;
     say_ready(parts);
