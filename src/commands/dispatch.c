@@ -196,6 +196,25 @@ static bool runs_while_loading(const struct command *command)
     return true;
 }
 
+/* False: refused, the error is in the reply. */
+static bool may_run(struct session *session, const struct command *command,
+                    const struct request *request)
+{
+    if (!is_arity_right(command, request->argc)) {
+        reply_arity_error(session, command);
+    } else if (!session->authenticated && !(command->flags & COMMAND_NO_AUTH)) {
+        counter_add(&dispatch_metrics.denied_auth, 1);
+        reply_error(session->reply, "NOAUTH Authentication required.");
+    } else if ((command->flags & COMMAND_NO_MULTI) && transaction_is_open(session)) {
+        reply_error(session->reply, "ERR Command not allowed inside a transaction");
+    } else if (server.loading && !runs_while_loading(command)) {
+        reply_error(session->reply, "LOADING Redis is loading the dataset in memory");
+    } else {
+        return true;
+    }
+    return false;
+}
+
 /* The row to run, or NULL when the request was refused (the error is in the reply). */
 static const struct command *accept_request(struct session *session, const struct request *request)
 {
@@ -212,24 +231,9 @@ static const struct command *accept_request(struct session *session, const struc
         }
         command = sub;
     }
-    if (!is_arity_right(command, request->argc)) {
-        reply_arity_error(session, command);
-        return NULL;
-    }
-    if (!session->authenticated && !(command->flags & COMMAND_NO_AUTH)) {
-        counter_add(&dispatch_metrics.denied_auth, 1);
-        reply_error(session->reply, "NOAUTH Authentication required.");
-        return NULL;
-    }
-    if ((command->flags & COMMAND_NO_MULTI) && transaction_is_open(session)) {
-        reply_error(session->reply, "ERR Command not allowed inside a transaction");
-        return NULL;
-    }
-    if (server.loading && !runs_while_loading(command)) {
-        reply_error(session->reply, "LOADING Redis is loading the dataset in memory");
-        return NULL;
-    }
-    return command;
+    if (may_run(session, command, request)) return command;
+    counter_add(&command_stats(command)->rejected, 1);
+    return NULL;
 }
 
 /* --- running --- */
