@@ -95,6 +95,7 @@ LIBRARY    := $(OUT)/libkelvin.a
 UNIT_TESTS := $(patsubst %.c,$(OUT)/%,$(sort $(shell find $(TESTS) -name '*_test.c' 2>/dev/null)))
 BENCHES    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/bench/*_bench.c)))
 FUZZERS    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
+CLIENTS    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/clients/*.c)))
 TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c)))
 
 .PHONY: all objects tests benches fuzzers run test unit lint bench torture fuzz install uninstall clean deps FORCE
@@ -104,7 +105,7 @@ TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c)))
 # Before there is a main the layers can be built nevertheless.
 all: objects $(if $(wildcard src/server/main.c),$(SERVER))
 objects: $(OBJECTS)
-tests: $(UNIT_TESTS)
+tests: $(UNIT_TESTS) $(CLIENTS)
 benches: $(BENCHES)
 fuzzers: $(FUZZERS)
 
@@ -125,6 +126,10 @@ $(UNIT_TESTS): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
 $(BENCHES): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
 	$(call say,LINK $@)
 	$(Q)$(LINK) -o $@ $< $(LIBRARY) $(LIBRARIES)
+
+$(CLIENTS): $(OUT)/%: $(OUT)/%.c.o
+	$(call say,LINK $@)
+	$(Q)$(LINK) -o $@ $< -lhiredis
 
 $(FUZZERS): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
 	$(call say,LINK $@)
@@ -148,7 +153,7 @@ $(OUT)/flags: FORCE
 	@echo '$(COMPILE_C) | $(COMPILE_CXX) | $(LINK)' | cmp -s - $@ || \
 	    echo '$(COMPILE_C) | $(COMPILE_CXX) | $(LINK)' > $@
 
--include $(OBJECTS:.o=.d) $(patsubst %,%.c.d,$(UNIT_TESTS) $(BENCHES) $(FUZZERS)) $(TEST_LIB:.o=.d)
+-include $(OBJECTS:.o=.d) $(patsubst %,%.c.d,$(UNIT_TESTS) $(BENCHES) $(CLIENTS) $(FUZZERS)) $(TEST_LIB:.o=.d)
 
 # ---- what people call ------------------------------------------------------------------------
 

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Starts and stops servers for tests, each with its own port and folder. Standard library only."""
+"""Starts and stops servers for tests, each with its own port and folder. Standard library only.
+
+KELVIN_OPTIONS in the environment holds options for every Kelvin that a test starts; those that a test
+gives itself come behind them and win."""
+import ctypes
 import os
 import random
+import shlex
 import shutil
 import signal
 import socket
@@ -10,6 +15,15 @@ import tempfile
 import time
 
 from raw_resp import Connection, Disconnected
+
+
+PR_SET_PDEATHSIG = 1
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent():
+    """In a child: no server outlives its test, not even one that was killed."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def free_port():
@@ -40,7 +54,7 @@ class Server:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 self.command + ["--port", str(self.port), "--dir", self.folder] + self.options,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent)
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -92,4 +106,5 @@ def redis_server(options=()):
 
 
 def kelvin_server(binary="build/kelvin-server", options=()):
-    return Server("kelvin", [binary, "--enable-debug-command", "yes"], options)
+    given = shlex.split(os.environ.get("KELVIN_OPTIONS", ""))
+    return Server("kelvin", [binary, "--enable-debug-command", "yes"] + given, options)
