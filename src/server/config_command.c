@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "commands/families.h"
 #include "server/parts.h"
+#include "server/server.h"
 
 static struct parts *config_parts;
 
@@ -20,23 +21,42 @@ static bool is(struct slice word, const char *name)
     return slice_equal_nocase(word, name);
 }
 
+/* As in Redis, CONFIG does not know it: it would tell the names that it hides. */
+static bool is_rename(const struct option *option)
+{
+    return strcmp(option->name, "rename-command") == 0;
+}
+
 /* --- GET --- */
 
-static bool matches_any(const struct command_run *run, const char *name)
+/* The first argument that asks for the option says under which name it is shown: a plain name as it was
+ * written, a pattern's match by its own name. False: nobody asks. */
+static bool is_asked_for(const struct command_run *run, const char *name, struct slice *shown)
 {
-    for (int i = 2; i < run->argc; i++)
-        if (glob_match(run->argv[i], slice_from_text(name), true)) return true;
+    const struct slice own = slice_from_text(name);
+    for (int i = 2; i < run->argc; i++) {
+        struct slice pattern = run->argv[i];
+        bool plain = true;
+        for (size_t k = 0; k < pattern.size && plain; k++)
+            plain = pattern.data[k] != '*' && pattern.data[k] != '?' && pattern.data[k] != '[';
+        if (plain ? !slice_equal_nocase(pattern, name) : !glob_match(pattern, own, true)) continue;
+        *shown = plain ? pattern : own;
+        return true;
+    }
     return false;
 }
 
-static void reply_option(struct command_run *run, const char *name, const struct option *option,
-                         const void *options)
+static unsigned reply_if_asked(struct command_run *run, const char *name,
+                               const struct option *option, const void *options)
 {
+    struct slice shown;
     struct buffer text = {0};
+    if (!is_asked_for(run, name, &shown)) return 0;
     option_format(option, options, &text);
-    reply_bulk_text(run->reply, name);
+    reply_bulk(run->reply, shown);
     reply_bulk(run->reply, buffer_slice(&text));
     buffer_free(&text);
+    return 1;
 }
 
 static void config_get(struct command_run *run)
@@ -47,14 +67,9 @@ static void config_get(struct command_run *run)
         struct settings_part part = settings_part(&config_parts->settings, i);
         for (size_t k = 0; k < part.table->count; k++) {
             const struct option *option = &part.table->rows[k];
-            if (matches_any(run, option->name)) {
-                reply_option(run, option->name, option, part.options);
-                pairs++;
-            }
-            if (option->alias && matches_any(run, option->alias)) {
-                reply_option(run, option->alias, option, part.options);
-                pairs++;
-            }
+            if (is_rename(option)) continue;
+            pairs += reply_if_asked(run, option->name, option, part.options);
+            if (option->alias) pairs += reply_if_asked(run, option->alias, option, part.options);
         }
     }
     reply_defer_map(run->reply, map, pairs);
@@ -96,14 +111,15 @@ static bool find_changes(struct command_run *run, struct change *changes, int co
         struct change *change = &changes[i];
         change->name = name;
         change->option = settings_find(&config_parts->settings, name, &change->options);
-        if (!change->option) {
+        if (!change->option || is_rename(change->option)) {
             reply_error_format(run->reply,
                                "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
                                (int)name.size, name.data);
             return false;
         }
         if (!(change->option->flags & OPTION_LIVE)) {
-            bool guarded = strcmp(change->option->name, "dir") == 0;
+            bool guarded = strcmp(change->option->name, "dir") == 0 ||
+                           strcmp(change->option->name, "dbfilename") == 0;
             reply_failed(run, name, guarded ? "can't set protected config" : "can't set immutable config");
             return false;
         }
@@ -116,12 +132,42 @@ static bool find_changes(struct command_run *run, struct change *changes, int co
     return true;
 }
 
-/* Sets all in motion that hangs on live options. */
-static enum status apply(struct parts *parts, struct error *error)
+static enum status apply_maxclients(const struct change *changes, int count, struct error *error)
 {
+    struct settings *settings = &config_parts->settings;
+    int64_t possible;
+    for (int i = 0; i < count; i++)
+        if (changes[i].options == &settings->net && strcmp(changes[i].option->name, "maxclients") == 0 &&
+            !server_raise_descriptors(settings, &possible))
+            return error_set(error, STATUS_INVALID,
+                             "The operating system is not able to handle the specified number of clients, "
+                             "try with %lld", (long long)possible);
+    return STATUS_OK;
+}
+
+/* The address that could not be listened on is in the log; the client gets Redis's text. */
+static enum status apply_net(const struct change *changes, int count, struct error *error)
+{
+    enum status status = net_apply_options(config_parts->net, error);
+    if (status == STATUS_OK) return status;
+    log_write(LOG_WARNING, "CONFIG SET: %s", error->text);
+    for (int i = 0; i < count; i++) {
+        const char *name = changes[i].option->name;
+        if (strcmp(name, "bind") == 0)
+            return error_set(error, status, "Failed to bind to specified addresses.");
+        if (strcmp(name, "port") == 0)
+            return error_set(error, status, "Unable to listen on this port. Check server logs.");
+    }
+    return status;
+}
+
+/* Sets all in motion that hangs on live options. */
+static enum status apply(const struct change *changes, int count, struct error *error)
+{
+    struct parts *parts = config_parts;
     struct settings *settings = &parts->settings;
-    enum status status = settings_check(settings, error);
-    if (status == STATUS_OK) status = net_apply_options(parts->net, error);
+    enum status status = apply_maxclients(changes, count, error);
+    if (status == STATUS_OK) status = apply_net(changes, count, error);
     if (status != STATUS_OK) return status;
     log_set_level((enum log_level)settings->server.loglevel);
     server.proto_max_bulk_bytes = settings->net.proto_max_bulk_bytes;
@@ -130,10 +176,29 @@ static enum status apply(struct parts *parts, struct error *error)
     return STATUS_OK;
 }
 
+/* Puts the values in; false: the one at `*done` was refused and stays what it was. */
+static bool set_values(const struct command_run *run, struct change *changes, int count, int *done,
+                       struct error *error)
+{
+    for (*done = 0; *done < count; (*done)++) {
+        struct change *change = &changes[*done];
+        struct slice text = run->argv[3 + 2 * *done];
+        option_format(change->option, change->options, &change->before);
+        if (settings_check_value(change->option, text, error) != STATUS_OK ||
+            option_set(change->option, change->options, text, error) != STATUS_OK)
+            return false;
+        if (settings_check(&config_parts->settings, error) == STATUS_OK) continue;
+        undo(change, 1);
+        return false;
+    }
+    return true;
+}
+
+/* All or nothing. */
 static void config_set(struct command_run *run)
 {
     if (run->argc % 2) {
-        reply_error(run->reply, "ERR wrong number of arguments for 'config|set' command");
+        run_syntax_error(run);
         return;
     }
     int count = (run->argc - 2) / 2, done = 0;
@@ -143,18 +208,16 @@ static void config_set(struct command_run *run)
         free_changes(changes, count);
         return;
     }
-    for (; done < count; done++) {
-        struct change *change = &changes[done];
-        option_format(change->option, change->options, &change->before);
-        if (option_set(change->option, change->options, run->argv[3 + 2 * done], &error) != STATUS_OK)
-            break;
-    }
-    if (done == count && apply(config_parts, &error) == STATUS_OK) {
+    if (set_values(run, changes, count, &done, &error) &&
+        apply(changes, count, &error) == STATUS_OK) {
         reply_ok(run->reply);
     } else {
         struct slice name = changes[done < count ? done : count - 1].name;
         undo(changes, done);
-        apply(config_parts, NULL);
+        if (done == count) {
+            struct error ignored;
+            apply(changes, count, &ignored);
+        }
         reply_failed(run, name, error.text);
     }
     free_changes(changes, count);

@@ -168,7 +168,8 @@ static void info_persistence(struct buffer *out)
     LINE("aof_last_write_status:%s", healthy ? "ok" : "err");
     zero_lines(out, "aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size", NULL);
     LINE("aof_current_size:%llu", parts->keyspace ? number(journal_unmarked_bytes(parts->journal)) : 0);
-    zero_lines(out, "aof_pending_rewrite", "aof_pending_bio_fsync", "aof_delayed_fsync", NULL);
+    zero_lines(out, "aof_base_size", "aof_pending_rewrite", "aof_buffer_length",
+               "aof_pending_bio_fsync", "aof_delayed_fsync", NULL);
     if (!healthy) LINE("journal_error:%s", error.text);
     if (parts->store_health != STATUS_OK) LINE("store_error:%s", parts->store_health_text);
 }
@@ -343,8 +344,6 @@ static void info_table(struct buffer *out, const char *family)
 
 static void info_cache(struct buffer *out)
 {
-    LINE("cache_budget_bytes:%llu", number(cache_budget_bytes(state.parts->cache)));
-    LINE("cache_used_bytes:%llu", number(cache_used_bytes(state.parts->cache)));
     info_table(out, "cache");
     info_table(out, "keyspace");
 }

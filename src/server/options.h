@@ -22,10 +22,12 @@ struct server_options {
 };
 extern const struct option_table server_option_table;
 
-enum { INERT_OPTIONS_MAX = 160 };
+enum { INERT_OPTIONS_MAX = 200 };
 struct inert_options {
     char *texts[INERT_OPTIONS_MAX];
 };
 extern const struct option_table inert_option_table;
+/* Whether Redis would take the text, as far as its kind goes (yes or no, a number, a known word). */
+enum status inert_option_check(const struct option *option, struct slice text, struct error *error);
 
 #endif

@@ -27,7 +27,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CRON_MS = 100, STORE_STOP_MS = 10000 };
+enum { CRON_MS = 100, STORE_STOP_MS = 10000, OWN_DESCRIPTORS = 256 };
 
 static struct {
     struct parts *parts;
@@ -354,17 +354,28 @@ static void fill_server(struct parts *parts)
 
 /* --- setting up and tearing down --- */
 
-static void raise_descriptor_limit(const struct settings *settings)
+bool server_raise_descriptors(const struct settings *settings, int64_t *possible_clients)
 {
-    rlim_t wanted = (rlim_t)(settings->net.maxclients + settings->leveldb.max_open_files + 256);
+    int64_t others = settings->leveldb.max_open_files + OWN_DESCRIPTORS;
+    rlim_t wanted = (rlim_t)(settings->net.maxclients + others);
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return true;
     struct rlimit raised = {wanted, limit.rlim_max > wanted ? limit.rlim_max : wanted};
-    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return;
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0) return true;
     raised = (struct rlimit){limit.rlim_max, limit.rlim_max};
     setrlimit(RLIMIT_NOFILE, &raised);
-    log_write(LOG_WARNING, "may open %llu files only, wanted %llu: fewer clients will be accepted",
-              (unsigned long long)limit.rlim_max, (unsigned long long)wanted);
+    *possible_clients = (int64_t)limit.rlim_max > others ? (int64_t)limit.rlim_max - others : 1;
+    return false;
+}
+
+/* As Redis does: serves the clients that it can. */
+static void reserve_descriptors(struct settings *settings)
+{
+    int64_t possible;
+    if (server_raise_descriptors(settings, &possible)) return;
+    log_write(LOG_WARNING, "the system lets this process open too few files: maxclients is %lld instead of %lld",
+              (long long)possible, (long long)settings->net.maxclients);
+    settings->net.maxclients = possible;
 }
 
 static enum status watch_signals(struct parts *parts, struct error *error)
@@ -386,7 +397,7 @@ static enum status set_up(struct parts *parts, struct error *error)
     uint64_t seed = 0;
     if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = (uint64_t)clock_wall_us();
     hash_key_seed(seed);
-    raise_descriptor_limit(settings);
+    reserve_descriptors(settings);
     parts->budget = memory_budget_create(parts);
     if (!settings->block_cache_given)
         settings->leveldb.block_cache_bytes =

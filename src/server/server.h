@@ -14,4 +14,8 @@ int server_serve(struct parts *parts);
 /* What a reply "OK" to a write means under this policy, as a sentence. */
 const char *server_ok_means(int appendfsync);
 
+/* Raises the limit of open files to what `maxclients` needs. False: the system allows only
+ * `*possible_clients`; the limit is then as high as it can be. */
+bool server_raise_descriptors(const struct settings *settings, int64_t *possible_clients);
+
 #endif

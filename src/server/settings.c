@@ -118,7 +118,8 @@ static enum status read_line(struct reading *reading, const struct config_line *
         buffer_append_text(&text, "\n");
     }
     join_words(option, &line->words, &text);
-    enum status status = option_set(option, options, buffer_slice(&text), error);
+    enum status status = settings_check_value(option, buffer_slice(&text), error);
+    if (status == STATUS_OK) status = option_set(option, options, buffer_slice(&text), error);
     buffer_free(&text);
     if (status != STATUS_OK)
         return error_add_context(error, status, "%s:%u: '%s'", line->file, line->number,
@@ -140,6 +141,14 @@ static enum status remember_file(struct settings *settings, const char *path, st
     return STATUS_OK;
 }
 
+static enum status check_reachable(const struct settings *settings, struct error *error)
+{
+    if (settings->net.port == 0 && !*settings->net.unixsocket)
+        return error_set(error, STATUS_INVALID,
+                         "port is 0 and there is no unixsocket: nobody could connect");
+    return STATUS_OK;
+}
+
 enum status settings_read(struct settings *settings, const char *path, int count,
                           char *const *arguments, void (*warn)(const char *text),
                           struct error *error)
@@ -155,16 +164,20 @@ enum status settings_read(struct settings *settings, const char *path, int count
     for (size_t i = 0; status == STATUS_OK && i < config.count; i++)
         status = read_line(&reading, &config.lines[i], error);
     if (status == STATUS_OK) status = settings_check(settings, error);
+    if (status == STATUS_OK) status = check_reachable(settings, error);
     config_file_free(&config);
     buffer_free(&text);
     return status;
 }
 
+enum status settings_check_value(const struct option *option, struct slice text,
+                                 struct error *error)
+{
+    return option->flags & OPTION_INERT ? inert_option_check(option, text, error) : STATUS_OK;
+}
+
 enum status settings_check(const struct settings *settings, struct error *error)
 {
-    if (settings->net.port == 0 && !*settings->net.unixsocket)
-        return error_set(error, STATUS_INVALID,
-                         "port is 0 and there is no unixsocket: nobody could connect");
     return net_check_options(&settings->net, error);
 }
 

@@ -47,6 +47,9 @@ struct settings_part settings_part(struct settings *settings, unsigned index);
 enum status settings_read(struct settings *settings, const char *path, int count,
                           char *const *arguments, void (*warn)(const char *text),
                           struct error *error);
+/* What a row of an inert option does not say about its texts: STATUS_INVALID with Redis's error. */
+enum status settings_check_value(const struct option *option, struct slice text,
+                                 struct error *error);
 /* What no single row can check: texts that must be understood, values that exclude each other. */
 enum status settings_check(const struct settings *settings, struct error *error);
 
