@@ -275,17 +275,27 @@ static bool is_own_table(const struct keyspace *keyspace, uint16_t table)
     return false;
 }
 
+void database_map_destroy(struct keyspace *keyspace, struct database_map *map)
+{
+    for (unsigned i = 0; i < keyspace->database_count; i++)
+        if (!is_own_table(keyspace, map->databases[i].table))
+            cache_table_drop(keyspace->cache, map->databases[i].table);
+    if (map->element_table) cache_table_drop(keyspace->cache, map->element_table);
+    mem_free(map->databases);
+    mem_free(map);
+}
+
 void access_abandon(struct access *access)
 {
-    struct keyspace *keyspace = access->keyspace;
     write_set_clear(access->writes);
-    if (!access->map) return;
-    for (unsigned i = 0; i < keyspace->database_count; i++)
-        if (!is_own_table(keyspace, access->map->databases[i].table))
-            cache_table_drop(keyspace->cache, access->map->databases[i].table);
-    mem_free(access->map->databases);
-    mem_free(access->map);
+    if (access->map) database_map_destroy(access->keyspace, access->map);
     access->map = NULL;
+}
+
+uint16_t access_element_table(const struct access *access)
+{
+    if (access->map && access->map->element_table) return access->map->element_table;
+    return access->keyspace->element_table;
 }
 
 struct database *access_database(struct access *access, unsigned number)
@@ -478,6 +488,17 @@ static struct database_map *access_own_map(struct access *access)
     return access->map;
 }
 
+/* Drops a table that this very run made: what it has put there since place `from` of its write set is
+ * published nowhere. */
+static void drop_run_table(struct access *access, uint16_t table, size_t from)
+{
+    for (size_t i = from; i < write_set_count(access->writes); i++) {
+        struct pending *pending = write_set_at(access->writes, i);
+        if (pending->table == table) pending->table = 0;
+    }
+    cache_table_drop(access->keyspace->cache, table);
+}
+
 static void give_fresh_database(struct access *access, unsigned number, bool drop_old)
 {
     struct keyspace *keyspace = access->keyspace;
@@ -488,8 +509,8 @@ static void give_fresh_database(struct access *access, unsigned number, bool dro
     pending.operation.dropped_db_id = drop_old ? database->db_id : 0;
     pending.operation.db_id = access->base_sequence + write_set_count(access->writes);
     access_add(access, &pending);
-    if (!is_own_table(keyspace, database->table))
-        cache_table_drop(keyspace->cache, database->table); /* made by this very run */
+    if (!is_own_table(keyspace, database->table)) /* its id tells since when it is there */
+        drop_run_table(access, database->table, database->db_id - access->base_sequence);
     *database = (struct database){.db_id = pending.operation.db_id,
                                   .table = cache_table_create(keyspace->cache)};
     cache_table_set_complete(keyspace->cache, database->table, true);
@@ -507,7 +528,12 @@ void keyspace_flush_all(struct access *access)
     access_add(access, &pending);
     for (unsigned i = 0; i < access->keyspace->database_count; i++)
         give_fresh_database(access, i, false);
-    access->map->flushed_all = true;
+    struct cache *cache = access->keyspace->cache;
+    struct database_map *map = access->map;
+    if (map->element_table) drop_run_table(access, map->element_table, map->flushed_all_at);
+    map->element_table = cache_table_create(cache);
+    map->flushed_all_at = write_set_count(access->writes);
+    cache_table_set_complete(cache, map->element_table, true);
 }
 
 enum found keyspace_swap_databases(struct access *access, unsigned a, unsigned b)

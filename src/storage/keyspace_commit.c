@@ -142,7 +142,7 @@ static void publish_key(struct keyspace *keyspace, const struct pending *pending
         value.state = ENTRY_PRESENT;
         value.has_object = operation->has_object;
         if (operation->expire_at_ms >= 0)
-            expiry_cycle_note(keyspace->expiry, operation->expire_at_ms);
+            expiry_cycle_note(keyspace->expiry, operation->expire_at_ms, sequence);
     }
     cache_put_found(keyspace->cache, found, pending->table, operation->key, pending->hash, &value);
 }
@@ -186,9 +186,9 @@ static void publish_all(struct keyspace *keyspace, struct write_set *writes, uin
     }
 }
 
-/* The run's mapping becomes the keyspace's. The old one is returned: its tables are still needed while
- * bytes of their entries may be borrowed. */
-static struct database *adopt_map(struct access *access)
+/* The run's mapping becomes the keyspace's. What was the keyspace's is returned: its tables are still
+ * needed while bytes of their entries may be borrowed. */
+static struct database_map *adopt_map(struct access *access)
 {
     struct keyspace *keyspace = access->keyspace;
     struct database_map *map = access->map;
@@ -199,28 +199,17 @@ static struct database *adopt_map(struct access *access)
         else if (operation->kind == OPERATION_SWAP_DATABASES)
             watch_note_swap(keyspace, operation->number, operation->other_number);
     }
-    struct database *old = keyspace->databases;
+    struct database *databases = keyspace->databases;
     keyspace->databases = map->databases;
-    if (map->flushed_all) {
-        cache_table_drop(keyspace->cache, keyspace->element_table);
-        keyspace->element_table = cache_table_create(keyspace->cache);
-        cache_table_set_complete(keyspace->cache, keyspace->element_table, true);
+    map->databases = databases;
+    if (map->element_table) {
+        uint16_t table = keyspace->element_table;
+        keyspace->element_table = map->element_table;
+        map->element_table = table;
         keyspace->epoch++;
     }
-    mem_free(map);
     access->map = NULL;
-    return old;
-}
-
-static void drop_old_tables(struct keyspace *keyspace, struct database *old)
-{
-    for (unsigned i = 0; i < keyspace->database_count; i++) {
-        bool kept = false;
-        for (unsigned k = 0; k < keyspace->database_count; k++)
-            kept |= keyspace->databases[k].table == old[i].table;
-        if (!kept) cache_table_drop(keyspace->cache, old[i].table);
-    }
-    mem_free(old);
+    return map;
 }
 
 enum status keyspace_commit(struct access *access, bool may_use_reserve, struct error *error)
@@ -247,9 +236,9 @@ enum status keyspace_commit(struct access *access, bool may_use_reserve, struct 
     ASSERT(at == append.payload + append.size);
     access_depend(access, journal_commit(journal, &append, (uint32_t)count));
     counter_add(&keyspace->metrics->commits, 1);
-    struct database *old_map = access->map ? adopt_map(access) : NULL;
+    struct database_map *old_map = access->map ? adopt_map(access) : NULL;
     publish_all(keyspace, writes, access->base_sequence);
-    if (old_map) drop_old_tables(keyspace, old_map);
+    if (old_map) database_map_destroy(keyspace, old_map);
     write_set_clear(writes);
     access->base_sequence = journal_next_sequence(journal);
     return STATUS_OK;

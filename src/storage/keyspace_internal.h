@@ -33,7 +33,8 @@ struct database {
 /* A run's own mapping, once it has changed it. */
 struct database_map {
     struct database *databases; /* a copy of the keyspace's */
-    bool flushed_all;
+    uint16_t element_table;     /* after FLUSHALL; 0: the keyspace's */
+    size_t flushed_all_at;      /* the place of the last FLUSHALL in the write set */
 };
 
 struct load;
@@ -89,6 +90,10 @@ static inline uint64_t access_hash(const struct access *access, struct slice key
 }
 /* A copy in the run's arena. In a transaction bytes of an entry must not be borrowed by an operation:
  * one before it in the same write set may change that entry where it lies. */
+/* Frees it, and drops its tables that are not the keyspace's. */
+void database_map_destroy(struct keyspace *keyspace, struct database_map *map);
+/* The cache table of this run's chunks. */
+uint16_t access_element_table(const struct access *access);
 struct slice access_keep(struct access *access, struct slice bytes);
 void access_fail(struct access *access, enum status status, const char *text);
 /* Puts a waiter on the list of those to wake. */
@@ -125,7 +130,7 @@ void scan_results_release(struct keyspace *keyspace, struct waiter *waiter);
 /* --- keyspace_expiry.c --- */
 struct expiry_cycle *expiry_cycle_create(struct keyspace *keyspace);
 void expiry_cycle_destroy(struct expiry_cycle *cycle);
-void expiry_cycle_note(struct expiry_cycle *cycle, int64_t expire_at_ms);
+void expiry_cycle_note(struct expiry_cycle *cycle, int64_t expire_at_ms, uint64_t sequence);
 void expiry_cycle_run(struct keyspace *keyspace, int64_t now_ms);
 
 /* --- keyspace_watch.c --- */

@@ -318,7 +318,7 @@ void keyspace_load_chunks(struct access *access, uint64_t object_id, uint32_t fi
     wait_for_load(access);
     if (!is_admitted(access)) return;
     struct load *load = load_create(access, 0);
-    load->table = access->keyspace->element_table;
+    load->table = access_element_table(access);
     load->epoch = access->keyspace->epoch;
     load->object_id = object_id;
     load->first = first;

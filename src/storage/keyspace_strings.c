@@ -41,12 +41,13 @@ static enum found look_chunk(struct access *access, uint64_t object_id, uint32_t
                              uint32_t end, struct chunk *out)
 {
     struct keyspace *keyspace = access->keyspace;
+    uint16_t table = access_element_table(access);
     char key[CHUNK_KEY_BYTES];
     chunk_key_write(key, object_id, index);
     uint64_t hash = hash_key(key, sizeof key);
     *out = (struct chunk){{zeros, 0}, NULL};
     if (write_set_count(access->writes)) {
-        const struct pending *pending = write_set_find(access->writes, keyspace->element_table,
+        const struct pending *pending = write_set_find(access->writes, table,
                                                        slice_make(key, sizeof key), hash);
         if (pending) {
             if (pending->operation.kind == OPERATION_PUT_ELEMENT)
@@ -56,14 +57,14 @@ static enum found look_chunk(struct access *access, uint64_t object_id, uint32_t
     }
     /* An object that this run itself made has no other chunks than those in the write set. */
     if (object_id >= access->base_sequence) return FOUND;
-    struct entry *entry = cache_find(keyspace->cache, keyspace->element_table,
+    struct entry *entry = cache_find(keyspace->cache, table,
                                      slice_make(key, sizeof key), hash);
     if (!entry) {
-        if (cache_table_is_complete(keyspace->cache, keyspace->element_table)) return FOUND;
+        if (cache_table_is_complete(keyspace->cache, table)) return FOUND;
         uint32_t count = 1;
         while (index + count < end && count < LOAD_MAX_CHUNKS) {
             chunk_key_write(key, object_id, index + count);
-            if (cache_find(keyspace->cache, keyspace->element_table, slice_make(key, sizeof key),
+            if (cache_find(keyspace->cache, table, slice_make(key, sizeof key),
                            hash_key(key, sizeof key)))
                 break;
             count++;
@@ -192,7 +193,7 @@ static void add_chunk(struct access *access, uint64_t object_id, uint32_t index,
     char *key = write_set_memory(access->writes, CHUNK_KEY_BYTES);
     if (!key) panic("no memory for a chunk's key");
     chunk_key_write(key, object_id, index);
-    struct pending pending = {.table = access->keyspace->element_table,
+    struct pending pending = {.table = access_element_table(access),
                               .hash = hash_key(key, CHUNK_KEY_BYTES)};
     pending.operation.kind = OPERATION_PUT_ELEMENT;
     pending.operation.object_id = object_id;

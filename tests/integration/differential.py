@@ -3,7 +3,8 @@
 """Sends the same commands to redis-server and to Kelvin and compares each reply byte by byte.
 
     tests/integration/differential.py [--server build/kelvin-server] [--seed N] [--count N] [--resp 2|3]
-        [--cases | --stream | --expiry] [--restart N] [--kill N] [--kelvin "--option value ..."]
+        [--cases | --stream | --expiry] [--restart N] [--kill N] [--reload N]
+        [--kelvin "--option value ..."]
 
 Three parts: the cases of differential_cases.txt (one section, one test), a random stream, and keys
 with a short time to live. After the stream both data sets are compared key by key. On a difference
@@ -187,6 +188,7 @@ class Test:
         self.redis = redis_server()
         self.kelvin = kelvin_server(options.server, shlex.split(options.kelvin))
         self.passed = self.failed = 0
+        self.restarts = {}
 
     def run(self):
         self.redis.start()
@@ -314,8 +316,14 @@ class Test:
                 self.pair.compare_data()
                 self.pair.connect()
                 self.pair.log = []
-
-    restarts = {}
+        if self.options.reload and done // self.options.reload != self.restarts.get("reload", 0):
+            self.restarts["reload"] = done // self.options.reload
+            connection = Connection(self.kelvin.port)
+            for command in ((b"CHECKPOINT",), (b"DEBUG", b"RELOAD")):
+                reply = connection.call(*command)
+                if reply.raw != b"+OK\r\n":
+                    raise Different("%s: %r" % (show(command), reply))
+            connection.close()
 
     def last_commands(self):
         return "\n".join(["  seed %d; the last commands:" % self.options.seed] +
@@ -499,6 +507,8 @@ def main():
     parser.add_argument("--only", help="sections of the cases whose title has this text")
     parser.add_argument("--restart", type=int, default=0, metavar="N", help="SIGTERM after N commands")
     parser.add_argument("--kill", type=int, default=0, metavar="N", help="SIGKILL after N commands")
+    parser.add_argument("--reload", type=int, default=0, metavar="N",
+                        help="CHECKPOINT and DEBUG RELOAD after N commands")
     parser.add_argument("--kelvin", default="", help="options for Kelvin")
     parser.add_argument("--max-failures", type=int, default=10)
     parser.add_argument("--no-shrink", dest="shrink", action="store_false")
