@@ -45,17 +45,6 @@ static void publish(struct journal *journal)
     atomic_store(&journal->published_sequence, journal->next_sequence - 1);
 }
 
-/* A sync has failed: the sync thread moves the append position, and first wants to know that the
- * loop keeps its hands off. */
-static void freeze_if_asked(struct journal *journal)
-{
-    unsigned gate = atomic_load_explicit(&journal->gate, memory_order_acquire);
-    if (!(gate & GATE_FAILED) || journal->is_held || atomic_load(&journal->is_frozen)) return;
-    publish(journal);
-    atomic_store(&journal->is_frozen, true);
-    event_raise(&journal->sync_event);
-}
-
 static void wake_after_append(struct journal *journal)
 {
     uint64_t sequence = journal->next_sequence - 1;
@@ -94,6 +83,17 @@ static void finish_turn(struct journal *journal)
     publish(journal);
     gauge_set(&journal->metrics->appended_sequence, (int64_t)journal->next_sequence - 1);
     wake_after_append(journal);
+}
+
+/* A sync has failed: the sync thread will move the append position, and first wants to know that
+ * the loop keeps its hands off. */
+static void freeze_if_asked(struct journal *journal)
+{
+    unsigned gate = atomic_load_explicit(&journal->gate, memory_order_acquire);
+    if (!(gate & GATE_FAILED) || (gate & GATE_FROZEN) || journal->is_held) return;
+    if (journal->has_appended) finish_turn(journal);
+    atomic_fetch_or(&journal->gate, (unsigned)GATE_FROZEN);
+    event_raise(&journal->sync_event);
 }
 
 void journal_end_turn(struct journal *journal)
@@ -291,8 +291,9 @@ enum status journal_reserve(struct journal *journal, size_t payload_bytes, bool 
     if (payload_bytes > RECORD_MAX_PAYLOAD_BYTES) return STATUS_TOO_LARGE;
     size_t size = record_size(payload_bytes);
     journal->reserve_ticks = TICKS();
-    if (__builtin_expect(journal->offset + size > journal->limit || journal->is_held ||
-                             atomic_load_explicit(&journal->gate, memory_order_acquire) != 0,
+    /* The gate first: while it is closed the sync thread may own the rest. */
+    if (__builtin_expect(atomic_load_explicit(&journal->gate, memory_order_acquire) != 0 ||
+                             journal->offset + size > journal->limit || journal->is_held,
                          0)) {
         enum status status = reserve_slowly(journal, size, use_reserve);
         if (status != STATUS_OK) return status;
@@ -308,7 +309,7 @@ void journal_hold(struct journal *journal, const struct journal_append *append)
 {
     ASSERT_THREAD(THREAD_LOOP);
     ASSERT(append->segment == journal->current && append->offset == journal->offset);
-    ASSERT(!journal->is_held && !atomic_load(&journal->is_frozen));
+    ASSERT(!journal->is_held && !(atomic_load(&journal->gate) & GATE_FROZEN));
     journal->is_held = true;
 }
 
@@ -346,7 +347,7 @@ uint64_t journal_commit_hashed(struct journal *journal, const struct journal_app
     ASSERT_THREAD(THREAD_LOOP);
     ASSERT(append->segment == journal->current && append->offset == journal->offset);
     ASSERT(operations > 0 && operations != RECORD_OPERATIONS_END);
-    ASSERT(!atomic_load_explicit(&journal->is_frozen, memory_order_relaxed));
+    ASSERT(!(atomic_load_explicit(&journal->gate, memory_order_relaxed) & GATE_FROZEN));
     size_t size = record_size(append->size);
     uint64_t synced = atomic_load_explicit(&journal->synced_sequence, memory_order_relaxed);
 

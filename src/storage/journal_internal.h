@@ -39,6 +39,7 @@ enum {
 enum journal_gate { /* why the loop must not append; bits */
     GATE_CLOSED = 1 << 0, /* no run */
     GATE_FAILED = 1 << 1, /* a sync failed: see journal_replace.c */
+    GATE_FROZEN = 1 << 3, /* with FAILED: the loop keeps its hands off until both are cleared */
     GATE_FULL = 1 << 2    /* preparing fails, and only what is kept for deletes is left */
 };
 
@@ -99,7 +100,7 @@ struct journal {
     _Atomic size_t populate_wanted; /* offset in the current segment, */
     _Atomic size_t populate_next;   /* and in the one that comes after it */
     _Atomic bool wait_seen;         /* somebody was told to wait: on_space is owed */
-    _Atomic bool is_frozen, is_closing;
+    _Atomic bool is_closing;
     _Atomic int64_t needed_us;      /* when space was last missed */
 
     /* --- the others to the loop --- */

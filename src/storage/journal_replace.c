@@ -159,7 +159,7 @@ static enum status replace_once(struct journal *journal, struct error *error)
 
 static bool all_hands_off(const struct journal *journal)
 {
-    return (atomic_load(&journal->is_frozen) || atomic_load(&journal->is_closing)) &&
+    return ((atomic_load(&journal->gate) & GATE_FROZEN) || atomic_load(&journal->is_closing)) &&
            (journal->is_shared || atomic_load(&journal->write_is_parked));
 }
 
@@ -185,8 +185,7 @@ bool journal_replace_unsynced(struct journal *journal)
     journal_lock(journal);
     journal->sync_error = (struct error){0};
     journal_unlock(journal);
-    atomic_store(&journal->is_frozen, false);
-    atomic_fetch_and(&journal->gate, ~(unsigned)GATE_FAILED);
+    atomic_fetch_and(&journal->gate, ~(unsigned)(GATE_FAILED | GATE_FROZEN));
     event_raise(&journal->write_event);
     event_raise(&journal->prepare_event);
     return true;

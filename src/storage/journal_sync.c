@@ -173,13 +173,17 @@ static void wake_after_write(struct journal *journal, bool has_moved)
 /* While a failed sync is made good: hands off. Returns false when stopped meanwhile. */
 static bool park(struct journal *journal)
 {
-    while (atomic_load(&journal->gate) & GATE_FAILED) {
-        if (atomic_load(&journal->write_stop)) return false;
-        if (!atomic_exchange(&journal->write_is_parked, true)) event_raise(&journal->sync_event);
-        event_wait(&journal->write_event, -1);
+    for (;;) {
+        while (atomic_load(&journal->gate) & GATE_FAILED) {
+            if (atomic_load(&journal->write_stop)) return false;
+            if (!atomic_exchange(&journal->write_is_parked, true))
+                event_raise(&journal->sync_event);
+            event_wait(&journal->write_event, -1);
+        }
+        atomic_store(&journal->write_is_parked, false);
+        /* Had the next sync failed before that store, it would have been taken for parked. */
+        if (!(atomic_load(&journal->gate) & GATE_FAILED)) return true;
     }
-    atomic_store(&journal->write_is_parked, false);
-    return true;
 }
 
 void journal_write_run(void *argument)

@@ -179,13 +179,26 @@ static inline ssize_t disk_pread(void *context, int fd, void *data, size_t size,
     DISK_LEAVE(pread(fd, data, size, offset));
 }
 
+/* What is written again is dirty again, even with the same bytes. */
+static inline void disk_find_again(struct disk_file *file, size_t from, size_t to)
+{
+    for (size_t at = from & ~(size_t)(SECTOR_BYTES - 1); at < to; at += SECTOR_BYTES) {
+        char byte;
+        if (at >= file->lost_size || pread(file->keep_open, &byte, 1, (off_t)at) != 1) return;
+        file->lost[at] = (char)~byte;
+    }
+}
+
 static inline ssize_t disk_pwrite(void *context, int fd, const void *data, size_t size,
                                   off_t offset)
 {
     DISK_ENTER(context)
     if (disk_fails(disk)) DISK_LEAVE((ssize_t)-1);
     if (disk->is_short && size > 1) size /= 2;
-    DISK_LEAVE(pwrite(fd, data, size, offset));
+    ssize_t wrote = pwrite(fd, data, size, offset);
+    if (wrote > 0)
+        disk_find_again(disk_file_of(disk, fd), (size_t)offset, (size_t)(offset + wrote));
+    DISK_LEAVE(wrote);
 }
 
 static inline int disk_fallocate(void *context, int fd, off_t size)
@@ -270,6 +283,8 @@ static inline int disk_rename(void *context, const char *from, const char *to)
     if (disk_fails(disk)) DISK_LEAVE(-1);
     struct disk_file *file = disk_find_name(disk, disk_base_name(from));
     if (rename(from, to) != 0) DISK_LEAVE(-1);
+    struct disk_file *before = disk_find_name(disk, disk_base_name(to));
+    if (before) before->name[0] = '\0';
     if (file) snprintf(file->name, NAME_BYTES, "%s", disk_base_name(to));
     DISK_LEAVE(0);
 }

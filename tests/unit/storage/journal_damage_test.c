@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * Damage: bytes that changed, files that are missing or cut short. What had been synced is served
+ * exactly, or the start is refused with the file and the offset; what is torn is dropped. */
+#include "journal_support.h"
+
+#include "journal_disk.h"
+
+#include <fcntl.h>
+
+enum { RECORDS = 8 };
+
+/* A journal with some records, all of them synced and a sync mark behind them. */
+static void write_journal(struct fixture *fixture, unsigned records)
+{
+    fixture_open(fixture);
+    fixture_start(fixture, 1);
+    for (unsigned i = 0; i < records; i++) append_record(fixture, 1);
+    journal_end_turn(fixture->journal);
+    journal_request_sync(fixture->journal);
+    wait_for_sync(fixture, records);
+    wait_until(fixture, fixture->journal->carried_synced == records);
+    fixture_close(fixture);
+}
+
+/* The folder as another machine, or the same one after a reboot, sees it. */
+static struct disk *other_boot(struct fixture *fixture)
+{
+    struct disk *disk = disk_create(1);
+    fixture->files = &disk->operations;
+    return disk;
+}
+
+static void segment_path(struct fixture *fixture, unsigned number, char *out, size_t size)
+{
+    snprintf(out, size, "%s/journal-%08u.seg", fixture->folder, number);
+}
+
+/* Opens; true when it was refused, with a report of use. Otherwise all records must be there. */
+static bool is_refused(struct fixture *fixture, uint64_t last)
+{
+    struct journal_found found;
+    enum status status = fixture_try_open(fixture, &found);
+    if (status != STATUS_OK) {
+        assert_int_equal(status, STATUS_CORRUPT);
+        assert_non_null(strstr(fixture->error.text, ".seg"));
+        assert_non_null(strstr(fixture->error.text, "offset"));
+        assert_non_null(strstr(fixture->error.text, "nothing was changed"));
+        return true;
+    }
+    assert_int_equal(found.first_sequence, 1);
+    assert_int_equal(found.last_sequence, last);
+    expect_records(fixture, 1, last);
+    fixture_close(fixture);
+    return false;
+}
+
+static void flip_every_byte(struct fixture *fixture)
+{
+    char path[400], byte;
+    segment_path(fixture, 1, path, sizeof path);
+    int fd = open(path, O_RDWR);
+    unsigned refused = 0;
+    for (off_t at = 0; at < SEGMENT_HEADER_BYTES + 1500; at++) {
+        if (at < SEGMENT_HEADER_BYTES && at % SEGMENT_SECOND_COPY == 120)
+            at += SEGMENT_SECOND_COPY - 120; /* nothing is there */
+        assert_int_equal(pread(fd, &byte, 1, at), 1);
+        byte ^= 0x10;
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        refused += is_refused(fixture, RECORDS);
+        byte ^= 0x10;
+        assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    }
+    close(fd);
+    assert_true(refused > RECORDS * RECORD_HEADER_BYTES);
+    assert_false(is_refused(fixture, RECORDS));
+}
+
+static void a_changed_byte_is_refused_or_harmless(void **state)
+{
+    struct fixture *fixture = *state;
+    write_journal(fixture, RECORDS);
+    flip_every_byte(fixture);
+}
+
+static void a_changed_byte_is_refused_or_harmless_after_a_reboot(void **state)
+{
+    struct fixture *fixture = *state;
+    write_journal(fixture, RECORDS);
+    struct disk *disk = other_boot(fixture);
+    flip_every_byte(fixture);
+    disk_destroy(disk);
+}
+
+/* Records that were never synced, cut at every place from behind. */
+static void a_torn_tail_is_dropped_after_a_reboot(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.appendfsync = JOURNAL_NO;
+    fixture_open(fixture);
+    fixture_start(fixture, 1);
+    for (unsigned i = 0; i < RECORDS; i++) append_record(fixture, 1);
+    journal_end_turn(fixture->journal);
+    char path[400], *bytes = malloc(65536);
+    segment_path(fixture, 1, path, sizeof path);
+    size_t end = fixture->journal->offset;
+    int fd = open(path, O_RDONLY);
+    assert_int_equal(pread(fd, bytes, 65536, 0), 65536);
+    close(fd);
+    fixture_close(fixture);
+
+    struct disk *disk = other_boot(fixture);
+    uint64_t last = RECORDS;
+    snprintf(fixture->folder, sizeof fixture->folder, "%s/copy", fixture->base);
+    assert_int_equal(mkdir(fixture->folder, 0700), 0);
+    for (size_t cut = end - 16; cut >= SEGMENT_HEADER_BYTES + 16; cut -= 16) {
+        memset(bytes + cut, 0, 16);
+        disk_write_file(fixture->folder, "journal-00000001.seg", bytes, 65536);
+        struct journal_found found = fixture_open(fixture);
+        assert_true(found.last_sequence <= last && found.last_sequence < RECORDS);
+        assert_false(found.clean_end);
+        last = found.last_sequence;
+        if (last) expect_records(fixture, 1, last);
+        fixture_close(fixture);
+        disk_forget(disk);
+    }
+    assert_int_equal(last, 0);
+    free(bytes);
+    disk_destroy(disk);
+}
+
+static void the_same_tail_is_damage_without_a_reboot(void **state)
+{
+    struct fixture *fixture = *state;
+    write_journal(fixture, RECORDS);
+    char path[400], zeroes[64] = {0};
+    segment_path(fixture, 1, path, sizeof path);
+    struct journal_found found;
+    assert_int_equal(fixture_try_open(fixture, &found), STATUS_OK);
+    size_t end = atomic_load(&fixture->journal->chain.first->published);
+    fixture_close(fixture);
+    int fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, zeroes, sizeof zeroes, (off_t)(end - sizeof zeroes)),
+                     sizeof zeroes);
+    close(fd);
+    assert_true(is_refused(fixture, RECORDS));
+}
+
+static unsigned segments_in_chain(struct fixture *fixture)
+{
+    fixture_open(fixture);
+    unsigned count = fixture->journal->chain.count;
+    fixture_close(fixture);
+    return count;
+}
+
+static void refuse_without_each_middle_segment(struct fixture *fixture)
+{
+    write_journal(fixture, 2000);
+    struct disk *disk = fixture->options.appendfsync == JOURNAL_NO ? other_boot(fixture) : NULL;
+    unsigned count = segments_in_chain(fixture);
+    assert_true(count >= 3);
+    for (unsigned i = 2; i < count; i++) {
+        char path[400], aside[400];
+        segment_path(fixture, i, path, sizeof path);
+        snprintf(aside, sizeof aside, "%s/aside", fixture->base);
+        assert_int_equal(rename(path, aside), 0);
+        assert_true(is_refused(fixture, 2000));
+        assert_int_equal(rename(aside, path), 0);
+    }
+    assert_false(is_refused(fixture, 2000));
+    if (disk) disk_destroy(disk);
+}
+
+static void a_missing_middle_segment_is_refused(void **state)
+{
+    refuse_without_each_middle_segment(*state);
+}
+
+static void a_missing_middle_segment_is_refused_after_a_reboot(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture->options.appendfsync = JOURNAL_NO;
+    refuse_without_each_middle_segment(fixture);
+}
+
+static void a_file_cut_short_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    write_journal(fixture, 2000);
+    char path[400];
+    segment_path(fixture, 2, path, sizeof path);
+    assert_int_equal(truncate(path, 9000), 0);
+    assert_true(is_refused(fixture, 2000));
+    assert_int_equal(truncate(path, 100), 0);
+    assert_true(is_refused(fixture, 2000));
+}
+
+static void a_lone_damaged_header_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    write_journal(fixture, 5);
+    char path[400], byte = 1;
+    segment_path(fixture, 1, path, sizeof path);
+    int fd = open(path, O_WRONLY);
+    assert_int_equal(pwrite(fd, &byte, 1, 20), 1);
+    assert_false(is_refused(fixture, 5)); /* the second copy */
+    assert_int_equal(pwrite(fd, &byte, 1, SEGMENT_SECOND_COPY + 20), 1);
+    close(fd);
+    assert_true(is_refused(fixture, 5));
+}
+
+static void a_newer_format_is_refused(void **state)
+{
+    struct fixture *fixture = *state;
+    write_journal(fixture, 5);
+    char path[400], header[104];
+    segment_path(fixture, 1, path, sizeof path);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pread(fd, header, sizeof header, 0), sizeof header);
+    put_le32(header + 8, JOURNAL_FORMAT_VERSION + 1);
+    put_le64(header + 96, hash_checksum(header, 96, 0));
+    assert_int_equal(pwrite(fd, header, sizeof header, 0), sizeof header);
+    assert_int_equal(pwrite(fd, header, sizeof header, SEGMENT_SECOND_COPY), sizeof header);
+    close(fd);
+    struct journal_found found;
+    assert_int_equal(fixture_try_open(fixture, &found), STATUS_UNSUPPORTED);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup_mmap, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_changed_byte_is_refused_or_harmless),
+        TEST(a_changed_byte_is_refused_or_harmless_after_a_reboot),
+        TEST(a_torn_tail_is_dropped_after_a_reboot),
+        TEST(the_same_tail_is_damage_without_a_reboot),
+        TEST(a_missing_middle_segment_is_refused),
+        TEST(a_missing_middle_segment_is_refused_after_a_reboot),
+        TEST(a_file_cut_short_is_refused),
+        TEST(a_lone_damaged_header_is_refused),
+        TEST(a_newer_format_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
