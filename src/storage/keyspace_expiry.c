@@ -27,8 +27,9 @@ struct expiry_cycle {
     struct waiter waiter;
     bool under_way;
     int64_t next_ms;       /* earliest expiry that may be due; INT64_MAX: none known */
+    uint64_t noted;        /* last sequence that brought an expiry: in the index once applied */
     int64_t looked_ms;     /* when it last ran */
-    uint64_t appended;     /* when the job was sent */
+    uint64_t appended, applied; /* when the job was sent */
     /* the job's */
     int64_t now_ms, later_ms; /* later_ms: the first expiry that is not yet due */
     enum status status;
@@ -63,9 +64,15 @@ void expiry_cycle_destroy(struct expiry_cycle *cycle)
     mem_free(cycle);
 }
 
-void expiry_cycle_note(struct expiry_cycle *cycle, int64_t expire_at_ms)
+static void look_by(struct expiry_cycle *cycle, int64_t time_ms)
 {
-    if (expire_at_ms < cycle->next_ms) cycle->next_ms = expire_at_ms;
+    if (time_ms < cycle->next_ms) cycle->next_ms = time_ms;
+}
+
+void expiry_cycle_note(struct expiry_cycle *cycle, int64_t expire_at_ms, uint64_t sequence)
+{
+    look_by(cycle, expire_at_ms);
+    cycle->noted = sequence;
 }
 
 /* --- on a worker --- */
@@ -174,7 +181,9 @@ static void expiry_done(struct job *job)
         bool is_fresh = keyspace->applied <= cycle->appended;
         if (!is_fresh || delete_proposed(cycle) < cycle->count) next_ms = cycle->now_ms;
     }
-    expiry_cycle_note(cycle, next_ms);
+    look_by(cycle, next_ms);
+    /* The index did not have those yet: which of them are due is seen next time. */
+    if (cycle->noted > cycle->applied) look_by(cycle, cycle->now_ms);
     if (cycle->bytes.capacity > 1 << 20)
         buffer_free(&cycle->bytes);
 }
@@ -190,6 +199,7 @@ void expiry_cycle_run(struct keyspace *keyspace, int64_t now_ms)
     cycle->now_ms = now_ms;
     cycle->next_ms = INT64_MAX;
     cycle->appended = journal_appended_sequence(keyspace->parts.journal);
+    cycle->applied = keyspace->applied;
     cycle->count = 0;
     buffer_clear(&cycle->bytes);
     cycle->job.lane = JOB_BACKGROUND;
