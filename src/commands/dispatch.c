@@ -115,9 +115,14 @@ void dispatch_reset_stats(void)
     metric_reset(&dispatch_metric_table, &dispatch_metrics);
 }
 
+static bool is_error_at(const struct reply *reply, struct reply_mark mark)
+{
+    return reply_written(reply) != mark.position && reply_is_error_at(reply, mark);
+}
+
 static bool count_error_at(const struct reply *reply, struct reply_mark mark)
 {
-    if (reply_written(reply) == mark.position || !reply_is_error_at(reply, mark)) return false;
+    if (!is_error_at(reply, mark)) return false;
     char text[ERROR_CODE_BYTES + 1];
     size_t size = reply_peek(reply, mark, text, sizeof text);
     size_t end = 1;
@@ -175,15 +180,24 @@ static bool is_arity_right(const struct command *command, int argc)
     return command->arity > 0 ? argc == command->arity : argc >= -command->arity;
 }
 
-static void reply_arity_error(struct session *session, const struct command *command)
+/* An EXEC that may not run ends its transaction, and says why. */
+static void refuse(struct session *session, const struct command *command, const char *code,
+                   const char *text)
+{
+    char full[192];
+    (void)snprintf(full, sizeof full, "%s %s", code, text);
+    if (command->handler == command_exec)
+        transaction_abort(session, strcmp(code, "ERR") == 0 ? text : full);
+    else
+        reply_error(session->reply, full);
+}
+
+static void refuse_arity(struct session *session, const struct command *command)
 {
     char text[128];
     (void)snprintf(text, sizeof text, "wrong number of arguments for '%s' command",
                    command_full_name(command));
-    if (command->handler == command_exec)
-        transaction_abort(session, text);
-    else
-        reply_error_format(session->reply, "ERR %s", text);
+    refuse(session, command, "ERR", text);
 }
 
 /* What may run before there is a keyspace. */
@@ -201,14 +215,14 @@ static bool may_run(struct session *session, const struct command *command,
                     const struct request *request)
 {
     if (!is_arity_right(command, request->argc)) {
-        reply_arity_error(session, command);
+        refuse_arity(session, command);
     } else if (!session->authenticated && !(command->flags & COMMAND_NO_AUTH)) {
         counter_add(&dispatch_metrics.denied_auth, 1);
-        reply_error(session->reply, "NOAUTH Authentication required.");
+        refuse(session, command, "NOAUTH", "Authentication required.");
     } else if ((command->flags & COMMAND_NO_MULTI) && transaction_is_open(session)) {
         reply_error(session->reply, "ERR Command not allowed inside a transaction");
     } else if (server.loading && !runs_while_loading(command)) {
-        reply_error(session->reply, "LOADING Redis is loading the dataset in memory");
+        refuse(session, command, "LOADING", "Redis is loading the dataset in memory");
     } else {
         return true;
     }
@@ -327,7 +341,7 @@ static bool run_once(struct command_run *run)
     if (!run->committed && write_set_count(access->writes)) {
         bool reserve = run->command->flags & COMMAND_FREES;
         struct error error = {0};
-        if (count_error_at(run->reply, mark) && !write_set_only_expires(access->writes)) {
+        if (is_error_at(run->reply, mark) && !write_set_only_expires(access->writes)) {
             access_abandon(access); /* the reply says that it failed, so nothing happens */
             return true;
         }

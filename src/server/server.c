@@ -96,7 +96,8 @@ static void on_store_health(void *context, enum status status, const char *text)
 
 static void on_acknowledged(void *context)
 {
-    net_acknowledged(((struct parts *)context)->net);
+    struct parts *parts = context;
+    if (parts->net) net_acknowledged(parts->net);
 }
 
 static void on_space(void *context)
@@ -462,6 +463,7 @@ static void tear_down(struct parts *parts)
     }
     loop_timer_destroy(state.cron);
     net_destroy(parts->net);
+    parts->net = NULL;
     let_signals_hurry();
     stop_storage(parts);
     keyspace_destroy(parts->keyspace);

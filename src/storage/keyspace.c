@@ -261,6 +261,7 @@ void access_begin(struct access *access, struct keyspace *keyspace, struct write
     access->wait = 0;
     access->scans_used = 0;
     /* No keyspace yet: the server is loading, and what may run then touches no key. */
+    if (keyspace) cache_set_time(keyspace->cache, (uint32_t)(now_ms / 1000));
     access->base_sequence = keyspace ? journal_next_sequence(keyspace->parts.journal) : 0;
     access->in_transaction = access->no_touch = access->keep_expired = false;
     access->map = NULL;
@@ -689,9 +690,11 @@ int64_t keyspace_end_turn(struct keyspace *keyspace)
 void keyspace_cron(struct keyspace *keyspace)
 {
     enum { AGE_STEPS = 1000 };
+    int64_t now_ms = clock_wall_ms();
+    cache_set_time(keyspace->cache, (uint32_t)(now_ms / 1000));
     cache_age(keyspace->cache, AGE_STEPS);
     keyspace_send_loads(keyspace);
     keyspace_retry_writers(keyspace); /* whatever it was that they waited for */
     gauge_set(&keyspace->metrics->pinned_load_bytes, (int64_t)keyspace->pinned_load_bytes);
-    if (keyspace->options->active_expire) expiry_cycle_run(keyspace, clock_wall_ms());
+    if (keyspace->options->active_expire) expiry_cycle_run(keyspace, now_ms);
 }
