@@ -104,11 +104,8 @@ static bool parse_operation(struct command_run *run, int *i, enum field_overflow
 static struct field *parse_fields(struct command_run *run, size_t *count, uint64_t *end_byte)
 {
     size_t capacity = (size_t)run->argc / 3 + 1;
-    char *memory = string_memory(run, (capacity + 1) * sizeof(struct field));
-    if (!memory) return NULL;
-    uintptr_t aligned = ((uintptr_t)memory + _Alignof(struct field) - 1) /
-                        _Alignof(struct field) * _Alignof(struct field);
-    struct field *fields = (struct field *)aligned;
+    struct field *fields = (void *)string_memory(run, capacity * sizeof *fields);
+    if (!fields) return NULL;
     enum field_overflow overflow = OVERFLOW_WRAP;
     *count = 0;
     *end_byte = 0;
@@ -130,7 +127,7 @@ static uint64_t read_bits(const unsigned char *bytes, uint64_t offset, unsigned 
 {
     uint64_t value = 0;
     for (unsigned i = 0; i < bits; i++, offset++)
-        value = value << 1 | (bytes[offset / 8] >> (7 - offset % 8) & 1u);
+        value = value << 1 | ((unsigned)bytes[offset / 8] >> (7 - offset % 8) & 1);
     return value;
 }
 

@@ -185,9 +185,8 @@ void string_lcs(struct command_run *run)
         return;
 
     size_t map_bytes = lcs.a.size * lcs.b.size / 8 + 1, row_bytes = (lcs.b.size + 1) * 4;
-    char *memory = string_memory(run, row_bytes + map_bytes + sizeof(uint32_t));
-    if (!memory) return;
-    uint32_t *row = (uint32_t *)(((uintptr_t)memory + 3) & ~(uintptr_t)3);
+    uint32_t *row = (void *)string_memory(run, row_bytes + map_bytes);
+    if (!row) return;
     lcs.up = (uint8_t *)row + row_bytes;
     memset(row, 0, row_bytes);
     memset(lcs.up, 0, map_bytes);

@@ -180,6 +180,7 @@ size_t write_set_encoded_bytes(const struct write_set *set)
 
 char *write_set_memory(struct write_set *set, size_t size)
 {
+    size = (size + 7) & ~(size_t)7;
     if (size <= ARENA_BLOCK_BYTES - set->block_used) {
         char *memory = set->block + set->block_used;
         set->block_used += size;

@@ -50,7 +50,8 @@ bool write_set_only_expires(const struct write_set *set);
 /* Bytes of the journal record that it would make. */
 size_t write_set_encoded_bytes(const struct write_set *set);
 
-/* Memory that lives until the set is cleared. NULL when there is none for a large size. */
+/* Memory that lives until the set is cleared, aligned to 8 bytes. NULL when there is none for a large
+ * size. */
 char *write_set_memory(struct write_set *set, size_t size);
 
 #endif
