@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Inside net/: what its files share. A connection embeds the session that commands see. Loop thread.
+ * Inside net/: what its files share. A connection embeds the session that commands see. Loop
+ * thread.
  *
  *   OPEN ----> DRAINING ----> LINGERING ----> DEAD        OPEN, DRAINING: also straight to DEAD
  *

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * From bytes to commands. One read per readable client and turn; all requests in it are parsed (up to
- * INPUT_BATCH at a time), the memory that their keys lie in is prefetched, then they run in order.
+ * From bytes to commands. One read per readable client and turn; all requests in it are parsed (up
+ * to INPUT_BATCH at a time), the memory that their keys lie in is prefetched, then they run in
+ * order.
  *
  *   read -> [parse a batch -> prefetch -> run each] until the bytes are used up
  *                                           |  \-- a command parks: the rest waits for on_resume
- *                                           \----- too many for one turn: the rest goes on in the next
+ *                                           \----- too many for one turn: the rest runs in the next
  *
  * While requests of a batch are not done, the bytes stay where they are and more are read only into
  * what room is left behind them; after that the socket is not read. Loop thread. */
@@ -86,7 +87,7 @@ static void resize_input(struct input *input, size_t capacity)
     input->start = 0;
 }
 
-/* A request that is only half here, from a client that does not go on, keeps no more than it has. */
+/* Half a request of a client that does not go on keeps no more than it has. */
 void connection_shrink_input(struct connection *connection)
 {
     struct input *input = connection->input;

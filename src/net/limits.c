@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * Upkeep of many connections: a cron looks at each of them once a second (idle clients, soft output
- * limits, forgotten half requests), and the largest ones are closed when all together hold more than
- * maxmemory-clients. Also the texts of the options about it. Loop thread. */
+ * limits, forgotten half requests), and the largest ones are closed when all together hold more
+ * than maxmemory-clients. Also the texts of the options about it. Loop thread. */
 #include "net/connection.h"
 
 #include "base/log.h"
@@ -60,8 +60,8 @@ void limits_cron(struct net *net)
 
 /* --- maxmemory-clients ---
  *
- * The largest single request or reply among all clients comes on top of the limit: a value of 512 MB
- * can be set and read whatever the limit is, but only one at a time. */
+ * The largest single request or reply among all clients comes on top of the limit: a value of
+ * 512 MB can be set and read whatever the limit is, but only one at a time. */
 
 static uint64_t largest_single(const struct net *net)
 {

@@ -46,8 +46,8 @@ struct loop_timer *loop_timer_create(struct loop *loop, int64_t interval_ms,
 void loop_timer_destroy(struct loop_timer *timer); /* NULL is allowed */
 
 /* Calls back in each turn in which `fd` is readable. The fd stays the caller's and is closed after
- * the watch was destroyed; it is of a kind that epoll takes (no file). STATUS_IO_ERROR when libevent
- * has no room for it. */
+ * the watch was destroyed; it is of a kind that epoll takes (no file). STATUS_IO_ERROR when
+ * libevent has no room for it. */
 struct loop_watch;
 enum status loop_watch_create(struct loop_watch **out, struct loop *loop, int fd,
                               void (*readable)(void *context), void *context, struct error *error);

@@ -66,11 +66,12 @@ enum status net_listen(struct net *net, struct error *error);
 /* What is listened on, "127.0.0.1:6379, [::1]:6379, /run/kelvin.sock". Appends. */
 void net_describe_listeners(const struct net *net, struct buffer *out);
 
-/* Whether the texts in `options` can be read: client-output-buffer-limit, maxmemory-clients, bind. */
+/* Whether the texts in `options` can be read: client-output-buffer-limit, maxmemory-clients,
+ * bind. */
 enum status net_check_options(const struct net_options *options, struct error *error);
 /* Takes changed options over; listens anew when bind, port or tcp-backlog changed (on failure on
- * what it was before, with the error). client-output-buffer-limit may name some classes only, and is
- * rewritten with all of them. */
+ * what it was before, with the error). client-output-buffer-limit may name some classes only, and
+ * is rewritten with all of them. */
 enum status net_apply_options(struct net *net, struct error *error);
 /* What a percentage of maxmemory-clients refers to. */
 void net_set_maxmemory(struct net *net, uint64_t bytes);

@@ -14,10 +14,10 @@ static const struct option options[] = {
      .offset = OPTION(bind),
      .default_text = "127.0.0.1 -::1",
      .help = "The addresses to listen on, IPv4 and IPv6, separated by blanks. \"*\" is every IPv4\n"
-             "address of the machine, \"::*\" every IPv6 one. A \"-\" in front of an address means\n"
-             "that the server also starts where the machine does not have it. Names are not\n"
-             "looked up. The default takes connections from this machine only; before you open\n"
-             "it to others, set requirepass."},
+             "address of the machine, \"::*\" every IPv6 one. A \"-\" in front of an address\n"
+             "means that the server also starts where the machine does not have it. Names are\n"
+             "not looked up. The default takes connections from this machine only; before you\n"
+             "open it to others, set requirepass."},
     {.name = "port",
      .kind = OPTION_INTEGER,
      .flags = OPTION_LIVE,

@@ -667,6 +667,7 @@ void reply_consume(struct reply *reply, uint64_t count)
     }
     if (count > 0) {
         struct piece *first = reply->first;
+        ASSERT(first);
         first->data += count;
         first->size -= count;
         if (!first->block) reply->memory_bytes -= count;

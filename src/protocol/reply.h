@@ -86,7 +86,7 @@ struct reply_mark reply_get_mark(const struct reply *reply);
 void reply_rollback(struct reply *reply, struct reply_mark mark);
 /* True when the item written at `mark` begins with '-': for errorstats, and for EXEC. */
 bool reply_is_error_at(const struct reply *reply, struct reply_mark mark);
-/* Copies up to `size` bytes written since the mark (errorstats reads the code); returns the number. */
+/* Copies up to `size` bytes written since the mark; returns how many. */
 size_t reply_peek(const struct reply *reply, struct reply_mark mark, char *out, size_t size);
 /* Moves all of `from` behind `to` (an EXEC's replies, a reply built by a job). */
 void reply_move(struct reply *to, struct reply *from);
