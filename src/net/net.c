@@ -131,7 +131,8 @@ static enum status take_limits(struct net *net, struct error *error)
     buffer_free(&text);
     limits_parse_memory(options->maxmemory_clients, net->maxmemory_bytes,
                         &net->client_memory_limit_bytes, NULL);
-    if (!strchr(options->maxmemory_clients, '%')) { /* CONFIG GET shows plain bytes, as Redis does */
+    if (!strchr(options->maxmemory_clients, '%')) {
+        /* CONFIG GET shows plain bytes, as Redis does. */
         struct buffer bytes = {0};
         buffer_append_format(&bytes, "%llu", (unsigned long long)net->client_memory_limit_bytes);
         mem_free(options->maxmemory_clients);
