@@ -9,17 +9,20 @@
 #   make torture      crash and fault tests that take long
 #   make fuzz         fuzz the parsers (FUZZ_SECONDS=30 each)
 #   make install      PREFIX=/usr/local DESTDIR=   (make uninstall takes it away again)
+#   make docs         write README's list of commands and redis.conf.example anew from the server's tables
 #   make clean
+#   make help         print this
 #
 # Variables: CC, CXX, CFLAGS, LDFLAGS as usual; BUILD=folder; WERROR=1 (or CI=1) makes warnings
 # errors; V=1 shows the commands; LTO=1; SAN=address|undefined|thread builds with a sanitizer into $(BUILD)/$(SAN).
-# A new source or test file needs no line here.
+# CONF=FILE, a configuration for `make run`. A new source or test file needs no line here.
 
 BUILD  ?= build
 PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
 SAN    ?=
 DATA   ?= ./data
+CONF   ?=
 TESTS  ?= tests/unit
 FUZZ_SECONDS ?= 30
 
@@ -98,7 +101,7 @@ FUZZERS    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 CLIENTS    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/clients/*.c)))
 TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c)))
 
-.PHONY: all objects tests benches fuzzers run test unit lint bench torture fuzz install uninstall clean deps FORCE
+.PHONY: all objects tests benches fuzzers run test unit lint bench torture fuzz docs commands help install uninstall clean deps FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -165,7 +168,7 @@ export TSAN_OPTIONS  ?= halt_on_error=1:second_deadlock_stack=1:suppressions=$(C
 run:
 	deps/install.sh run
 	$(MAKE) all
-	$(SERVER) $(wildcard redis.conf.example) --dir $(DATA)
+	$(SERVER) $(CONF) --dir $(DATA)
 
 test:
 	deps/install.sh run test
@@ -192,6 +195,12 @@ fuzz:
 
 deps:
 	deps/install.sh run
+
+docs commands: all
+	utils/refresh_docs.py $(SERVER)
+
+help:
+	@sed -n '3,/^$$/s/^# \{0,1\}//p' Makefile
 
 DOC := $(DESTDIR)$(PREFIX)/share/doc/kelvin
 
