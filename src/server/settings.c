@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Its default follows maxmemory, so that no number can say it. */
+static const char block_cache_name[] = "leveldb-block-cache";
+
 struct settings_part settings_part(struct settings *settings, unsigned index)
 {
     const struct settings_part parts[SETTINGS_PARTS] = {
@@ -125,7 +128,7 @@ static enum status read_line(struct reading *reading, const struct config_line *
         return error_add_context(error, status, "%s:%u: '%s'", line->file, line->number,
                                  option->name);
     if (option->flags & OPTION_INERT) warn_inert(reading, option);
-    if (options == &reading->settings->leveldb && strcmp(option->name, "leveldb-block-cache") == 0)
+    if (options == &reading->settings->leveldb && strcmp(option->name, block_cache_name) == 0)
         reading->settings->block_cache_given = true;
     return STATUS_OK;
 }
@@ -219,7 +222,7 @@ static void write_option(struct buffer *out, const struct option *option)
     buffer_append_text(out, "Default:\n");
     const char *text = option->default_text;
     bool several = option->flags & OPTION_MULTI_WORD;
-    if (!*text && several)
+    if ((!*text && several) || strcmp(option->name, block_cache_name) == 0)
         buffer_append_format(out, "# %s\n\n", option->name);
     else if (!*text || (!several && strchr(text, ' ')))
         buffer_append_format(out, "%s \"%s\"\n\n", option->name, text);

@@ -69,7 +69,8 @@ static const struct option option_rows[] = {
            "fewer, larger tables."),
     OPTION(block_cache_bytes, "leveldb-block-cache", OPTION_BYTES, "32mb", 0, INT64_MAX, "bytes",
            "Memory for blocks read from tables; 0: none. Hot keys are served by our own cache:\n"
-           "this one helps scans and keys that come back after they left it."),
+           "this one helps scans and keys that come back after they left it. Where it is not set\n"
+           "it is a sixteenth of maxmemory, from 1 MiB to 512 MiB."),
     OPTION(block_bytes, "leveldb-block-size", OPTION_BYTES, "4096", 1 << 10, 4 << 20, "bytes",
            "How much is read and checked at once to find a record. Larger compresses better and\n"
            "suits scans, smaller suits single reads."),
