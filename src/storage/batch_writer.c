@@ -568,7 +568,8 @@ static bool before_sleep(struct batch_writer *writer)
     atomic_store_explicit(&writer->wake_synced, wake_synced, memory_order_relaxed);
     atomic_store_explicit(&writer->wake_bytes, wake_bytes, memory_order_relaxed);
     atomic_thread_fence(memory_order_seq_cst);
-    if (is_worth_waking(writer)) return false;
+    /* Once more, now that who comes later wakes us. */
+    if (is_worth_waking(writer) || range_is_due(writer, clock_monotonic_us())) return false;
     /* Appended between our look and now: it begins to age. */
     return writer->dirty_since_us || writer->state != WRITER_OPEN ||
            journal_appended_sequence(writer->journal) <= writer->position;

@@ -132,13 +132,13 @@ static void disturb(struct run *run, bool failures, bool crashes)
     uint64_t what = source_random(&run->source, 100);
     if (what < 20) fixture_sync(f);
     else if (what < 25) batch_writer_hurry(f->writer);
-    else if (what < 30) memory_store_switch(f->disk);
-    else if (what < 35) memory_store_settle(f->disk);
+    else if (what < 30) memory_store_switch(fixture_disk(f));
+    else if (what < 35) memory_store_settle(fixture_disk(f));
     else if (what < 45) ask_snapshot(run);
     else if (what < 48) wait_durable(run);
     else if (what < 49) f->journal->fill_percent = (unsigned)source_random(&run->source, 100);
     else if (failures && what < 55)
-        memory_store_fail(f->disk,
+        memory_store_fail(fixture_disk(f),
                           1U << source_random(&run->source, 5),
                           1 + (unsigned long)source_random(&run->source, 8),
                           1 + (unsigned long)source_random(&run->source, 2), STATUS_IO_ERROR);

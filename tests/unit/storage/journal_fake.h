@@ -38,7 +38,7 @@ struct journal_reader {
     uint64_t from;
 };
 
-static struct journal *fake_journal_create(uint64_t first_sequence)
+static inline struct journal *fake_journal_create(uint64_t first_sequence)
 {
     struct journal *journal = mem_calloc(1, sizeof *journal);
     pthread_mutex_init(&journal->lock, NULL);
@@ -46,7 +46,7 @@ static struct journal *fake_journal_create(uint64_t first_sequence)
     return journal;
 }
 
-static void fake_journal_destroy(struct journal *journal)
+static inline void fake_journal_destroy(struct journal *journal)
 {
     for (size_t i = 0; i < journal->count; i++) mem_free(journal->records[i].payload);
     mem_free(journal->records);
@@ -54,7 +54,7 @@ static void fake_journal_destroy(struct journal *journal)
     mem_free(journal);
 }
 
-static void fake_journal_append(struct journal *journal, const struct operation *operations,
+static inline void fake_journal_append(struct journal *journal, const struct operation *operations,
                                 uint32_t count)
 {
     size_t size = 0;
@@ -75,7 +75,7 @@ static void fake_journal_append(struct journal *journal, const struct operation 
     pthread_mutex_unlock(&journal->lock);
 }
 
-static void fake_journal_sync(struct journal *journal, uint64_t up_to)
+static inline void fake_journal_sync(struct journal *journal, uint64_t up_to)
 {
     pthread_mutex_lock(&journal->lock);
     if (up_to > journal->synced) journal->synced = up_to;

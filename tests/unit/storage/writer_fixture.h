@@ -30,10 +30,11 @@ struct loop_count {
 
 struct fixture {
     char dir[64], folder[96];
+    pthread_mutex_t lock; /* the writer's thread opens disks */
     struct disk disks[FIXTURE_DISKS];
     unsigned disk_count;
     struct memory_store *disk; /* opened last */
-    bool open_fails;
+    _Atomic bool open_fails;
     unsigned fail_calls; /* for each engine that is opened */
 
     struct journal *journal;
@@ -54,12 +55,13 @@ struct fixture {
     unsigned health_changes;
 };
 
-static enum status fixture_open_engine(void *context, struct engine **out, const char *folder,
+static inline enum status fixture_open_engine(void *context, struct engine **out, const char *folder,
                                        bool create, struct error *error)
 {
     struct fixture *f = context;
     (void)create;
     if (f->open_fails) return error_set(error, STATUS_IO_ERROR, "cannot open for the test");
+    pthread_mutex_lock(&f->lock);
     unsigned i = 0;
     while (i < f->disk_count && strcmp(f->disks[i].folder, folder) != 0) i++;
     if (i == f->disk_count) {
@@ -67,11 +69,12 @@ static enum status fixture_open_engine(void *context, struct engine **out, const
         f->disks[f->disk_count++] =
             (struct disk){mem_dup(folder, strlen(folder) + 1), memory_store_create()};
     }
-    f->disk = f->disks[i].store;
-    return memory_store_open(f->disk, out, error);
+    struct memory_store *disk = f->disk = f->disks[i].store;
+    pthread_mutex_unlock(&f->lock);
+    return memory_store_open(disk, out, error);
 }
 
-static struct loop_count *loop_count(struct fixture *f, uint64_t db_id)
+static inline struct loop_count *loop_count(struct fixture *f, uint64_t db_id)
 {
     for (unsigned i = 0; i < f->count_count; i++) {
         if (f->counts[i].db_id == db_id) return &f->counts[i];
@@ -81,7 +84,7 @@ static struct loop_count *loop_count(struct fixture *f, uint64_t db_id)
     return &f->counts[f->count_count++];
 }
 
-static void loop_applied(void *context, uint64_t sequence, const struct settlement *settlements,
+static inline void loop_applied(void *context, uint64_t sequence, const struct settlement *settlements,
                          size_t count)
 {
     struct fixture *f = context;
@@ -96,7 +99,7 @@ static void loop_applied(void *context, uint64_t sequence, const struct settleme
     }
 }
 
-static void loop_health(void *context, enum status status, const char *text)
+static inline void loop_health(void *context, enum status status, const char *text)
 {
     struct fixture *f = context;
     f->health = status;
@@ -105,7 +108,7 @@ static void loop_health(void *context, enum status status, const char *text)
 }
 
 /* As keyspace_commit counts. */
-static void loop_count_operation(struct fixture *f, const struct operation *operation)
+static inline void loop_count_operation(struct fixture *f, const struct operation *operation)
 {
     if (operation->kind != OPERATION_PUT && operation->kind != OPERATION_DELETE) return;
     struct loop_count *counted = loop_count(f, operation->db_id);
@@ -119,15 +122,16 @@ static void loop_count_operation(struct fixture *f, const struct operation *oper
                          (old && operation->old_expire_at_ms != -1);
 }
 
-static void fixture_append(struct fixture *f, const struct operation *operations, uint32_t count)
+static inline void fixture_append(struct fixture *f, const struct operation *operations, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) loop_count_operation(f, &operations[i]);
     fake_journal_append(f->journal, operations, count);
 }
 
-static void fixture_create(struct fixture *f)
+static inline void fixture_create(struct fixture *f)
 {
     memset(f, 0, sizeof *f);
+    pthread_mutex_init(&f->lock, NULL);
     const char *base = getenv("TMPDIR");
     snprintf(f->dir, sizeof f->dir, "%s/kelvin-writer-XXXXXX", base ? base : "/tmp");
     ASSERT(mkdtemp(f->dir));
@@ -139,14 +143,14 @@ static void fixture_create(struct fixture *f)
     ASSERT(mailbox_create(&f->loop, NULL) == STATUS_OK);
 }
 
-static enum status fixture_open_store(struct fixture *f, struct error *error)
+static inline enum status fixture_open_store(struct fixture *f, struct error *error)
 {
     return store_open(&f->store, f->folder, true, 7, FIRST_SEQUENCE - 1, MODEL_DATABASES,
                       fixture_open_engine, f, error);
 }
 
 /* Opens, recovers what the journal holds, starts. */
-static enum status fixture_start(struct fixture *f, struct error *error)
+static inline enum status fixture_start(struct fixture *f, struct error *error)
 {
     static const struct batch_writer_events events = {.on_applied = loop_applied,
                                                       .on_health = loop_health};
@@ -182,7 +186,7 @@ close_store:
     return status;
 }
 
-static enum status fixture_stop(struct fixture *f, int64_t timeout_ms)
+static inline enum status fixture_stop(struct fixture *f, int64_t timeout_ms)
 {
     if (!f->writer) return STATUS_OK;
     enum status status = batch_writer_stop(f->writer, timeout_ms, NULL);
@@ -195,15 +199,17 @@ static enum status fixture_stop(struct fixture *f, int64_t timeout_ms)
 }
 
 /* The process dies; the machine too, if unsynced records are to be cut. */
-static void fixture_crash(struct fixture *f)
+static inline void fixture_crash(struct fixture *f)
 {
     f->open_fails = true;
+    pthread_mutex_lock(&f->lock);
     for (unsigned i = 0; i < f->disk_count; i++) memory_store_crash(f->disks[i].store);
+    pthread_mutex_unlock(&f->lock);
     fixture_stop(f, 0);
     f->open_fails = false;
 }
 
-static void fixture_destroy(struct fixture *f)
+static inline void fixture_destroy(struct fixture *f)
 {
     char command[160];
     fixture_stop(f, 0);
@@ -219,13 +225,23 @@ static void fixture_destroy(struct fixture *f)
     ASSERT(system(command) == 0);
 }
 
-static void fixture_stop_failing(struct fixture *f)
+static inline void fixture_stop_failing(struct fixture *f)
 {
+    pthread_mutex_lock(&f->lock);
     for (unsigned i = 0; i < f->disk_count; i++)
         memory_store_fail(f->disks[i].store, 0, 0, 0, STATUS_OK);
+    pthread_mutex_unlock(&f->lock);
 }
 
-static void fixture_sync(struct fixture *f)
+static inline struct memory_store *fixture_disk(struct fixture *f)
+{
+    pthread_mutex_lock(&f->lock);
+    struct memory_store *disk = f->disk;
+    pthread_mutex_unlock(&f->lock);
+    return disk;
+}
+
+static inline void fixture_sync(struct fixture *f)
 {
     fake_journal_sync(f->journal, f->journal->appended);
 }
@@ -235,18 +251,18 @@ struct asked {
     bool done;
 };
 
-static void asked_done(struct barrier *barrier)
+static inline void asked_done(struct barrier *barrier)
 {
     ((struct asked *)barrier)->done = true;
 }
 
-static void fixture_ask(struct fixture *f, struct asked *asked, enum barrier_kind kind)
+static inline void fixture_ask(struct fixture *f, struct asked *asked, enum barrier_kind kind)
 {
     *asked = (struct asked){.barrier = {.kind = kind, .done = asked_done}};
     batch_writer_barrier(f->writer, &asked->barrier);
 }
 
-static enum status fixture_wait(struct fixture *f, struct asked *asked)
+static inline enum status fixture_wait(struct fixture *f, struct asked *asked)
 {
     while (!asked->done) {
         ASSERT(mailbox_wait(f->loop, 20 * 1000000));
@@ -255,7 +271,7 @@ static enum status fixture_wait(struct fixture *f, struct asked *asked)
     return asked->barrier.status;
 }
 
-static enum status fixture_barrier(struct fixture *f, enum barrier_kind kind)
+static inline enum status fixture_barrier(struct fixture *f, enum barrier_kind kind)
 {
     struct asked asked;
     fixture_ask(f, &asked, kind);
@@ -263,7 +279,7 @@ static enum status fixture_barrier(struct fixture *f, enum barrier_kind kind)
 }
 
 /* Delivers letters until nothing is left to reclaim. */
-static void fixture_wait_reclaimed(struct fixture *f)
+static inline void fixture_wait_reclaimed(struct fixture *f)
 {
     struct asked asked;
     do {
@@ -273,7 +289,7 @@ static void fixture_wait_reclaimed(struct fixture *f)
              atomic_load(&f->metrics.garbage_objects.value) > 0);
 }
 
-static bool counts_match(struct fixture *f, const struct model *model)
+static inline bool counts_match(struct fixture *f, const struct model *model)
 {
     bool good = true;
     for (unsigned d = 0; d < MODEL_DATABASES; d++) {

@@ -39,21 +39,21 @@ struct model {
     struct model_object objects[MODEL_OBJECTS];
 };
 
-static void model_init(struct model *model)
+static inline void model_init(struct model *model)
 {
     memset(model, 0, sizeof *model);
     for (unsigned i = 0; i < MODEL_DATABASES; i++) model->databases[i].db_id = i + 1;
 }
 
 /* Keys of different lengths with a common beginning, some a prefix of others. */
-static struct slice model_key_name(unsigned index, char *out)
+static inline struct slice model_key_name(unsigned index, char *out)
 {
     int size = index % 4 == 0 ? snprintf(out, 40, "key:%u", index)
                               : snprintf(out, 40, "key:000000000%u:%u", index / 4, index % 4);
     return slice_make(out, (size_t)size);
 }
 
-static unsigned model_key_index(struct slice name)
+static inline unsigned model_key_index(struct slice name)
 {
     char text[40];
     for (unsigned i = 0; i < MODEL_KEYS; i++) {
@@ -62,12 +62,12 @@ static unsigned model_key_index(struct slice name)
     panic("a key that was never written");
 }
 
-static struct slice tag_value(const uint64_t *tag)
+static inline struct slice tag_value(const uint64_t *tag)
 {
     return slice_make(tag, sizeof *tag);
 }
 
-static struct model_object *model_object(struct model *model, uint64_t id)
+static inline struct model_object *model_object(struct model *model, uint64_t id)
 {
     struct model_object *free = NULL;
     for (unsigned i = 0; i < MODEL_OBJECTS; i++) {
@@ -79,7 +79,7 @@ static struct model_object *model_object(struct model *model, uint64_t id)
     return free;
 }
 
-static void model_drop_objects(struct model *model)
+static inline void model_drop_objects(struct model *model)
 {
     for (unsigned i = 0; i < MODEL_OBJECTS; i++) {
         bool held = false;
@@ -90,7 +90,7 @@ static void model_drop_objects(struct model *model)
     }
 }
 
-static struct model_database *model_database(struct model *model, uint64_t db_id)
+static inline struct model_database *model_database(struct model *model, uint64_t db_id)
 {
     for (unsigned i = 0; i < MODEL_DATABASES; i++) {
         if (model->databases[i].db_id == db_id) return &model->databases[i];
@@ -98,7 +98,7 @@ static struct model_database *model_database(struct model *model, uint64_t db_id
     return NULL;
 }
 
-static void model_apply_key(struct model *model, const struct operation *operation)
+static inline void model_apply_key(struct model *model, const struct operation *operation)
 {
     struct model_database *database = model_database(model, operation->db_id);
     ASSERT(database);
@@ -115,7 +115,7 @@ static void model_apply_key(struct model *model, const struct operation *operati
     }
 }
 
-static void model_apply_database(struct model *model, const struct operation *operation)
+static inline void model_apply_database(struct model *model, const struct operation *operation)
 {
     struct model_database *database = &model->databases[operation->number];
     if (operation->kind == OPERATION_SWAP_DATABASES) {
@@ -128,7 +128,7 @@ static void model_apply_database(struct model *model, const struct operation *op
     }
 }
 
-static void model_apply(struct model *model, const struct operation *operation)
+static inline void model_apply(struct model *model, const struct operation *operation)
 {
     struct model_object *object;
     uint32_t index;
@@ -168,7 +168,7 @@ struct source {
     struct model model; /* with all that was made */
 };
 
-static uint64_t source_random(struct source *source, uint64_t below)
+static inline uint64_t source_random(struct source *source, uint64_t below)
 {
     source->random ^= source->random << 13;
     source->random ^= source->random >> 7;
@@ -176,7 +176,7 @@ static uint64_t source_random(struct source *source, uint64_t below)
     return source->random % below;
 }
 
-static struct operation *source_add(struct source *source, struct operation operation)
+static inline struct operation *source_add(struct source *source, struct operation operation)
 {
     ASSERT(source->count < 256);
     struct operation *added = &source->operations[source->count];
@@ -188,7 +188,7 @@ static struct operation *source_add(struct source *source, struct operation oper
 }
 
 /* Notes what the loop would know. */
-static void note_old(struct source *source, struct operation *operation,
+static inline void note_old(struct source *source, struct operation *operation,
                      const struct model_key *old)
 {
     operation->old_expire_at_ms = -1;
@@ -199,12 +199,12 @@ static void note_old(struct source *source, struct operation *operation,
     operation->old_object_id = old->object_id;
 }
 
-static int64_t random_expiry(struct source *source)
+static inline int64_t random_expiry(struct source *source)
 {
     return source_random(source, 3) ? -1 : (int64_t)source_random(source, 1000) + 5000;
 }
 
-static void put_key(struct source *source, struct model_database *database, unsigned index,
+static inline void put_key(struct source *source, struct model_database *database, unsigned index,
                     uint64_t object_id, uint64_t tag, int64_t expire_at_ms)
 {
     uint32_t at = source->count;
@@ -224,7 +224,7 @@ static void put_key(struct source *source, struct model_database *database, unsi
     source_add(source, put);
 }
 
-static void delete_key(struct source *source, struct model_database *database, unsigned index,
+static inline void delete_key(struct source *source, struct model_database *database, unsigned index,
                        bool moves)
 {
     struct model_key old = database->keys[index];
@@ -237,7 +237,7 @@ static void delete_key(struct source *source, struct model_database *database, u
     source_add(source, delete);
 }
 
-static void put_chunk(struct source *source, uint64_t object_id, uint32_t index)
+static inline void put_chunk(struct source *source, uint64_t object_id, uint32_t index)
 {
     uint32_t at = source->count;
     source->tags[at] = source_random(source, UINT32_MAX);
@@ -250,7 +250,7 @@ static void put_chunk(struct source *source, uint64_t object_id, uint32_t index)
                                           .value = tag_value(&source->tags[at])});
 }
 
-static void set_big(struct source *source, struct model_database *database, unsigned index)
+static inline void set_big(struct source *source, struct model_database *database, unsigned index)
 {
     uint64_t object_id = source->sequence;
     uint32_t chunks = 1 + (uint32_t)source_random(source, MODEL_CHUNKS);
@@ -258,7 +258,7 @@ static void set_big(struct source *source, struct model_database *database, unsi
     put_key(source, database, index, object_id, chunks, random_expiry(source));
 }
 
-static void rename_key(struct source *source, struct model_database *from, unsigned index)
+static inline void rename_key(struct source *source, struct model_database *from, unsigned index)
 {
     struct model_key moved = from->keys[index];
     struct model_database *to = &source->model.databases[source_random(source, MODEL_DATABASES)];
@@ -270,7 +270,7 @@ static void rename_key(struct source *source, struct model_database *from, unsig
     if (!delete_first) delete_key(source, from, index, moved.object_id != 0);
 }
 
-static void map_database(struct source *source, uint32_t number, uint64_t dropped)
+static inline void map_database(struct source *source, uint32_t number, uint64_t dropped)
 {
     source_add(source, (struct operation){.kind = OPERATION_MAP_DATABASE,
                                           .number = number,
@@ -280,7 +280,7 @@ static void map_database(struct source *source, uint32_t number, uint64_t droppe
                                           .old_expire_at_ms = -1});
 }
 
-static void random_database_command(struct source *source, uint32_t number)
+static inline void random_database_command(struct source *source, uint32_t number)
 {
     uint64_t what = source_random(source, 8);
     struct operation operation = {.expire_at_ms = -1, .old_expire_at_ms = -1};
@@ -298,7 +298,7 @@ static void random_database_command(struct source *source, uint32_t number)
     }
 }
 
-static void change_key(struct source *source, struct model_database *database, unsigned index)
+static inline void change_key(struct source *source, struct model_database *database, unsigned index)
 {
     struct model_key key = database->keys[index];
     if (!key.exists) return;
@@ -307,7 +307,7 @@ static void change_key(struct source *source, struct model_database *database, u
     put_key(source, database, index, key.object_id, key.tag, random_expiry(source));
 }
 
-static void random_command(struct source *source)
+static inline void random_command(struct source *source)
 {
     uint32_t number = (uint32_t)source_random(source, MODEL_DATABASES);
     struct model_database *database = &source->model.databases[number];
@@ -325,7 +325,7 @@ static void random_command(struct source *source)
 }
 
 /* The operations of one record are in source->operations. */
-static void random_record(struct source *source)
+static inline void random_record(struct source *source)
 {
     uint64_t commands = 1 + source_random(source, 4);
     source->count = 0;
@@ -339,7 +339,7 @@ struct seen {
     size_t keys, expiries, elements, garbage, strange;
 };
 
-static void complain(const char *what, struct slice name)
+static inline void complain(const char *what, struct slice name)
 {
     struct buffer text = {0};
     buffer_append_quoted(&text, name);
@@ -347,7 +347,7 @@ static void complain(const char *what, struct slice name)
     buffer_free(&text);
 }
 
-static bool key_matches(const struct model_key *key, struct slice value)
+static inline bool key_matches(const struct model_key *key, struct slice value)
 {
     struct key_record record;
     if (key_record_decode(value, &record) != STATUS_OK) return false;
@@ -358,7 +358,7 @@ static bool key_matches(const struct model_key *key, struct slice value)
     return record.value.size == 8 && get_le64(record.value.data) == key->tag;
 }
 
-static bool record_matches(struct model *model, struct slice name, struct slice value, bool settled,
+static inline bool record_matches(struct model *model, struct slice name, struct slice value, bool settled,
                            struct seen *seen)
 {
     uint64_t id;
@@ -398,7 +398,7 @@ static bool record_matches(struct model *model, struct slice name, struct slice 
 }
 
 /* `settled`: nothing is left to reclaim either. */
-static bool model_matches(struct model *model, struct engine *engine,
+static inline bool model_matches(struct model *model, struct engine *engine,
                           struct engine_snapshot *snapshot, bool settled)
 {
     const struct engine_operations *operations = engine->operations;
