@@ -80,7 +80,7 @@ static void config_get(struct command_run *run)
 struct change {
     const struct option *option;
     void *options;
-    struct slice name;
+    struct slice name; /* as the table has it */
     struct buffer before;
 };
 
@@ -109,7 +109,6 @@ static bool find_changes(struct command_run *run, struct change *changes, int co
     for (int i = 0; i < count; i++) {
         struct slice name = run->argv[2 + 2 * i];
         struct change *change = &changes[i];
-        change->name = name;
         change->option = settings_find(&config_parts->settings, name, &change->options);
         if (!change->option || is_rename(change->option)) {
             reply_error_format(run->reply,
@@ -117,6 +116,9 @@ static bool find_changes(struct command_run *run, struct change *changes, int co
                                (int)name.size, name.data);
             return false;
         }
+        bool by_alias = change->option->alias && is(name, change->option->alias);
+        name = slice_from_text(by_alias ? change->option->alias : change->option->name);
+        change->name = name;
         if (!(change->option->flags & OPTION_LIVE)) {
             bool guarded = strcmp(change->option->name, "dir") == 0 ||
                            strcmp(change->option->name, "dbfilename") == 0;
