@@ -231,6 +231,7 @@ static void start_serving(struct parts *parts)
     journal_set_on_synced(parts->journal, on_synced, parts);
     memory_budget_cron(parts->budget);
     parts->startup_bytes = mem_allocated_bytes();
+    state.marked_sequence = gauge_get(&parts->journal_metrics.marked_sequence);
     server.loading = false;
     state.phase = SERVING;
     say_ready(parts);
@@ -272,7 +273,7 @@ static int64_t last_save_s(void)
 {
     int64_t marked = gauge_get(&state.parts->journal_metrics.marked_sequence);
     if (marked != state.marked_sequence && state.phase != LOADING) {
-        if (state.marked_sequence) state.last_save_s = clock_wall_ms() / 1000;
+        state.last_save_s = clock_wall_ms() / 1000;
         state.marked_sequence = marked;
     }
     return state.last_save_s;
