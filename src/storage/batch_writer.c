@@ -86,7 +86,8 @@ enum status batch_writer_create(struct batch_writer **out,
     writer->barriers_end = &writer->barriers;
     writer->databases = store_meta(store)->databases;
     writer->db_ids = mem_calloc(writer->databases, sizeof *writer->db_ids);
-    writer->wake_synced = writer->wake_bytes = never;
+    atomic_store(&writer->wake_synced, never);
+    atomic_store(&writer->wake_bytes, never);
     writer->pause_min_us = PAUSE_MIN_US;
     writer->pause_max_us = PAUSE_MAX_US;
     ASSERT(options->batch_writer_concurrency >= 1 &&
@@ -105,7 +106,8 @@ enum status batch_writer_create(struct batch_writer **out,
         return status;
     }
     note_start_counts(writer);
-    writer->claimed = writer->applied = writer->position;
+    writer->claimed = writer->position;
+    atomic_store(&writer->applied, writer->position);
     *out = writer;
     return STATUS_OK;
 }
@@ -212,7 +214,7 @@ static bool is_worth_waking(const struct batch_writer *writer)
 void batch_writer_wake(struct batch_writer *writer)
 {
     /* Against the one in before_sleep: either it sees our sequence, or we see its wish. */
-    atomic_thread_fence(memory_order_seq_cst);
+    atomic_fetch_add(&writer->looks, 1);
     if (is_worth_waking(writer)) send_wake(writer);
 }
 
@@ -567,7 +569,7 @@ static bool before_sleep(struct batch_writer *writer)
     }
     atomic_store_explicit(&writer->wake_synced, wake_synced, memory_order_relaxed);
     atomic_store_explicit(&writer->wake_bytes, wake_bytes, memory_order_relaxed);
-    atomic_thread_fence(memory_order_seq_cst);
+    atomic_fetch_add(&writer->looks, 1);
     /* Once more, now that who comes later wakes us. */
     if (is_worth_waking(writer) || range_is_due(writer, clock_monotonic_us())) return false;
     /* Appended between our look and now: it begins to age. */

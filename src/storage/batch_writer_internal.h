@@ -104,6 +104,7 @@ struct batch_writer {
     _Atomic uint64_t garbage_rows;
     _Atomic uint64_t wake_synced; /* worth a wake-up once this sequence is synced */
     _Atomic uint64_t wake_bytes;  /* ... or so many bytes are unmarked */
+    _Atomic uint64_t looks;       /* orders a look at these against what it looks for */
     _Atomic bool wake_sent, hurry, stopping;
     struct letter wake_letter;
     _Atomic int64_t stop_deadline_us;

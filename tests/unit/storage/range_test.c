@@ -106,8 +106,9 @@ static void keys_come_out_sorted_and_in_order_of_writing(void **state)
         int order = slice_compare(a.key, b.key);
         assert_true(order <= 0);
         if (order < 0) continue;
-        int64_t first, second;
-        assert_true(slice_to_int64(a.value, &first) && slice_to_int64(b.value, &second));
+        int64_t first = 0, second = 0;
+        assert_true(slice_to_int64(a.value, &first));
+        assert_true(slice_to_int64(b.value, &second));
         assert_true(first < second);
     }
 }

@@ -35,6 +35,7 @@ struct fixture {
     unsigned disk_count;
     struct memory_store *disk; /* opened last */
     _Atomic bool open_fails;
+    store_open_engine *open_engine; /* NULL: in memory */
     unsigned fail_calls; /* for each engine that is opened */
 
     struct journal *journal;
@@ -146,7 +147,7 @@ static inline void fixture_create(struct fixture *f)
 static inline enum status fixture_open_store(struct fixture *f, struct error *error)
 {
     return store_open(&f->store, f->folder, true, 7, FIRST_SEQUENCE - 1, MODEL_DATABASES,
-                      fixture_open_engine, f, error);
+                      f->open_engine ? f->open_engine : fixture_open_engine, f, error);
 }
 
 /* Opens, recovers what the journal holds, starts. */
@@ -159,7 +160,7 @@ static inline enum status fixture_start(struct fixture *f, struct error *error)
     mine.context = f;
     enum status status = fixture_open_store(f, error);
     if (status != STATUS_OK) return status;
-    memory_store_fail(f->disk, f->fail_calls, f->fail_calls ? 1 : 0, 0, STATUS_IO_ERROR);
+    if (f->fail_calls) memory_store_fail(f->disk, f->fail_calls, 1, 0, STATUS_IO_ERROR);
     status = batch_writer_create(&f->writer, &f->options, &f->metrics, f->store, f->journal,
                                  f->jobs, f->loop, &mine, error);
     if (status != STATUS_OK) goto close_store;
