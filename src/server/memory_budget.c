@@ -15,6 +15,7 @@ enum {
     FIXED_BYTES = 8 << 20,       /* code's data, stacks, tables, queues */
     UNSEEN_BYTES = 4 << 20,      /* the part of them that does not come from the allocator */
     MIN_CACHE_BYTES = 1 << 20,
+    PAGES_DIVISOR = 16,          /* of maxmemory: what the pages may pass it by */
     STEP_DIVISOR = 16,           /* of what the pages are too many, taken off the share each time */
     USAGE_FRESH_MS = 1000
 };
@@ -86,16 +87,18 @@ static uint64_t set_aside(const struct memory_budget *budget)
     return FIXED_BYTES + leveldb + batches + net_client_memory_bytes(budget->parts->net);
 }
 
-/* Pages beyond maxmemory are worked off slowly, since a smaller cache gives pages back only after a
+/* What is handed out stays below maxmemory; the pages that hold it may pass it by a sixteenth, lest
+ * fragments cost half of the cache. Pages beyond that are worked off slowly, since a smaller cache gives pages back only after a
  * while, and never for more than a quarter: what does not get better by then is fragmentation that
  * a smaller cache does not cure. */
 static void correct(struct memory_budget *budget, uint64_t held)
 {
     const uint64_t most = budget->maxmemory / 4;
-    if (held > budget->maxmemory)
-        budget->off += (held - budget->maxmemory) / STEP_DIVISOR;
-    else if (budget->off > 0) {
-        uint64_t back = (budget->maxmemory - held) / STEP_DIVISOR;
+    const uint64_t allowed = budget->maxmemory + budget->maxmemory / PAGES_DIVISOR;
+    if (held > allowed) {
+        budget->off += (held - allowed) / STEP_DIVISOR;
+    } else {
+        uint64_t back = (allowed - held) / STEP_DIVISOR;
         budget->off -= back < budget->off ? back : budget->off;
     }
     if (budget->off > most) budget->off = most;
