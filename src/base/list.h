@@ -50,7 +50,7 @@ static inline void list_push_front(struct list *list, struct list_node *node)
 
 static inline void list_remove(struct list_node *node)
 {
-    node->previous->next = node->next;
+    node->previous->next = node->next; /* NOLINT(clang-analyzer-core.NullDereference): linked */
     node->next->previous = node->previous;
     node->previous = node->next = NULL;
 }

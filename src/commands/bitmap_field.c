@@ -4,6 +4,7 @@
  * fields lie close together are done in one window of the string, which is read once and written
  * once; far apart ones get a window each, so that a long string costs what is touched.
  * Loop thread. */
+#include "base/check.h"
 #include "commands/string_commands.h"
 
 enum field_kind { FIELD_GET, FIELD_SET, FIELD_INCRBY };
@@ -144,6 +145,7 @@ static void write_bits(unsigned char *bytes, uint64_t offset, unsigned bits, uin
 /* What the lowest `bits` of `value` mean in the field's type. */
 static int64_t truncate_value(const struct field *field, uint64_t value)
 {
+    ASSERT(field->bits >= 1 && field->bits <= 64);
     unsigned unused = 64 - field->bits;
     return field->is_signed ? (int64_t)(value << unused) >> unused
                             : (int64_t)(value << unused >> unused);

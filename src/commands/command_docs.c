@@ -53,7 +53,7 @@ static void reply_arguments(struct reply *reply, const struct command_argument *
 
 static void reply_history(struct reply *reply, const char *history)
 {
-    struct slice rest = words_begin(history), change, version;
+    struct slice rest = words_begin(history), change = {0}, version = {0};
     reply_bulk_text(reply, "history");
     reply_set(reply, words_count(history, '|'));
     while (words_next(&rest, '|', &change)) {

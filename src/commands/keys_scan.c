@@ -71,8 +71,8 @@ bad:
 
 static int type_by_name(struct slice name)
 {
-    for (uint8_t type = VALUE_STRING; type <= VALUE_STREAM; type++)
-        if (argument_is(name, keys_type_name(type))) return type;
+    for (int type = VALUE_STRING; type <= VALUE_STREAM; type++)
+        if (argument_is(name, keys_type_name((uint8_t)type))) return type;
     return TYPE_UNKNOWN;
 }
 

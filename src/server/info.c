@@ -9,7 +9,6 @@
 #include "server/info_internal.h"
 #include "server/version.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
@@ -116,12 +115,13 @@ static void memory_section(struct buffer *out)
 }
 
 /* Figures of things that are not there. */
-static void zero_lines(struct buffer *out, const char *name, ...)
+static void zero_lines(struct buffer *out, const char *names)
 {
-    va_list names;
-    va_start(names, name);
-    for (; name; name = va_arg(names, const char *)) LINE("%s:0", name);
-    va_end(names);
+    while (*names) {
+        int size = (int)strcspn(names, " ");
+        LINE("%.*s:0", size, names);
+        names += size + (names[size] == ' ');
+    }
 }
 
 static void info_loading(struct buffer *out)
@@ -145,9 +145,9 @@ static void info_persistence(struct buffer *out)
     bool healthy = !parts->keyspace || journal_health(parts->journal, &error) == STATUS_OK;
     info_loading(out);
     LINE("async_loading:0");
-    zero_lines(out, "current_cow_peak", "current_cow_size", "current_cow_size_age", NULL);
+    zero_lines(out, "current_cow_peak current_cow_size current_cow_size_age");
     LINE("current_fork_perc:0.00");
-    zero_lines(out, "current_save_keys_processed", "current_save_keys_total", NULL);
+    zero_lines(out, "current_save_keys_processed current_save_keys_total");
     LINE("rdb_changes_since_last_save:%llu",
          number((uint64_t)(gauge_get(&parts->journal_metrics.appended_sequence) -
                            gauge_get(&parts->journal_metrics.marked_sequence))));
@@ -157,19 +157,18 @@ static void info_persistence(struct buffer *out)
     LINE("rdb_last_bgsave_time_sec:-1");
     LINE("rdb_current_bgsave_time_sec:-1");
     LINE("rdb_saves:%llu", number(counter_get(&parts->batch_writer_metrics.checkpoints)));
-    zero_lines(out, "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded",
-               NULL);
+    zero_lines(out, "rdb_last_cow_size rdb_last_load_keys_expired rdb_last_load_keys_loaded");
     LINE("aof_enabled:1");
-    zero_lines(out, "aof_rewrite_in_progress", "aof_rewrite_scheduled", NULL);
+    zero_lines(out, "aof_rewrite_in_progress aof_rewrite_scheduled");
     LINE("aof_last_rewrite_time_sec:-1");
     LINE("aof_current_rewrite_time_sec:-1");
     LINE("aof_last_bgrewrite_status:ok");
-    zero_lines(out, "aof_rewrites", "aof_rewrites_consecutive_failures", NULL);
+    zero_lines(out, "aof_rewrites aof_rewrites_consecutive_failures");
     LINE("aof_last_write_status:%s", healthy ? "ok" : "err");
-    zero_lines(out, "aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size", NULL);
+    zero_lines(out, "aof_last_cow_size module_fork_in_progress module_fork_last_cow_size");
     LINE("aof_current_size:%llu", parts->keyspace ? number(journal_unmarked_bytes(parts->journal)) : 0);
-    zero_lines(out, "aof_base_size", "aof_pending_rewrite", "aof_buffer_length",
-               "aof_pending_bio_fsync", "aof_delayed_fsync", NULL);
+    zero_lines(out, "aof_base_size aof_pending_rewrite aof_buffer_length "
+               "aof_pending_bio_fsync aof_delayed_fsync");
     if (!healthy) LINE("journal_error:%s", error.text);
     if (parts->store_health != STATUS_OK) LINE("store_error:%s", parts->store_health_text);
 }
@@ -184,34 +183,34 @@ static void info_stats(struct buffer *out)
     LINE("instantaneous_ops_per_sec:%llu", number(state.ops_per_second));
     LINE("total_net_input_bytes:%llu", number(counter_get(&net->received_bytes)));
     LINE("total_net_output_bytes:%llu", number(counter_get(&net->sent_bytes)));
-    zero_lines(out, "total_net_repl_input_bytes", "total_net_repl_output_bytes", NULL);
+    zero_lines(out, "total_net_repl_input_bytes total_net_repl_output_bytes");
     LINE("instantaneous_input_kbps:%.2f", (double)state.in_per_second / 1024);
     LINE("instantaneous_output_kbps:%.2f", (double)state.out_per_second / 1024);
     LINE("instantaneous_input_repl_kbps:0.00");
     LINE("instantaneous_output_repl_kbps:0.00");
     LINE("rejected_connections:%llu", number(counter_get(&net->connections_rejected)));
-    zero_lines(out, "sync_full", "sync_partial_ok", "sync_partial_err", NULL);
+    zero_lines(out, "sync_full sync_partial_ok sync_partial_err");
     LINE("expired_keys:%llu", number(counter_get(&keys->expired_on_access) +
                                      counter_get(&keys->expired_by_cycle)));
     LINE("expired_stale_perc:0.00");
-    zero_lines(out, "expired_time_cap_reached_count", "expire_cycle_cpu_milliseconds", "evicted_keys",
-               NULL);
+    zero_lines(out, "expired_time_cap_reached_count expire_cycle_cpu_milliseconds "
+               "evicted_keys");
     LINE("evicted_clients:%llu", number(counter_get(&net->evicted)));
-    zero_lines(out, "total_eviction_exceeded_time", "current_eviction_exceeded_time", NULL);
+    zero_lines(out, "total_eviction_exceeded_time current_eviction_exceeded_time");
     LINE("keyspace_hits:%llu", number(counter_get(&keys->keyspace_hits)));
     LINE("keyspace_misses:%llu", number(counter_get(&keys->keyspace_misses)));
-    zero_lines(out, "pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec",
-               "total_forks", "migrate_cached_sockets", "slave_expires_tracked_keys",
-               "active_defrag_hits", "active_defrag_misses", "active_defrag_key_hits",
-               "active_defrag_key_misses", "total_active_defrag_time", "current_active_defrag_time",
-               "tracking_total_keys", "tracking_total_items", "tracking_total_prefixes",
-               "unexpected_error_replies", NULL);
+    zero_lines(out, "pubsub_channels pubsub_patterns pubsubshard_channels latest_fork_usec "
+               "total_forks migrate_cached_sockets slave_expires_tracked_keys "
+               "active_defrag_hits active_defrag_misses active_defrag_key_hits "
+               "active_defrag_key_misses total_active_defrag_time "
+               "current_active_defrag_time tracking_total_keys tracking_total_items "
+               "tracking_total_prefixes unexpected_error_replies");
     LINE("total_error_replies:%llu", number(counter_get(&dispatch_metrics.errors)));
     LINE("dump_payload_sanitizations:0");
     LINE("total_reads_processed:%llu", number(counter_get(&net->reads)));
     LINE("total_writes_processed:%llu", number(counter_get(&net->writes)));
-    zero_lines(out, "io_threaded_reads_processed", "io_threaded_writes_processed",
-               "reply_buffer_shrinks", "reply_buffer_expands", NULL);
+    zero_lines(out, "io_threaded_reads_processed io_threaded_writes_processed "
+               "reply_buffer_shrinks reply_buffer_expands");
 }
 
 static void info_replication(struct buffer *out)

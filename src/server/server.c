@@ -187,11 +187,29 @@ static void on_signal(void *context)
 
 static int64_t last_save_s(void);
 
+/* Nothing has come in and nothing was applied since the last look: then once a second is enough. */
+static bool is_quiet(const struct parts *parts)
+{
+    enum { LOOKS = 1000 / CRON_MS };
+    static uint64_t before;
+    static unsigned looks;
+    uint64_t now = counter_get(&parts->net_metrics.received_bytes) +
+                   counter_get(&parts->net_metrics.sent_bytes) +
+                   counter_get(&parts->net_metrics.connections_accepted) +
+                   counter_get(&parts->net_metrics.connections_closed) +
+                   (uint64_t)gauge_get(&parts->batch_writer_metrics.applied_sequence);
+    looks = now == before && state.phase == SERVING ? looks + 1 : 0;
+    before = now;
+    return looks % LOOKS != 0;
+}
+
 static void cron(void *context)
 {
     struct parts *parts = context;
-    memory_budget_cron(parts->budget);
-    info_cron();
+    if (!is_quiet(parts)) {
+        memory_budget_cron(parts->budget);
+        info_cron();
+    }
     last_save_s();
     if (parts->keyspace) {
         keyspace_cron(parts->keyspace);
@@ -375,7 +393,8 @@ static void reserve_descriptors(struct settings *settings)
 {
     int64_t possible;
     if (server_raise_descriptors(settings, &possible)) return;
-    log_write(LOG_WARNING, "the system lets this process open too few files: maxclients is %lld instead of %lld",
+    log_write(LOG_WARNING,
+              "the system lets this process open too few files: maxclients is %lld instead of %lld",
               (long long)possible, (long long)settings->net.maxclients);
     settings->net.maxclients = possible;
 }
@@ -424,6 +443,7 @@ static enum status set_up(struct parts *parts, struct error *error)
 static void end_at_once(int number)
 {
     (void)number;
+    /* NOLINTNEXTLINE(bugprone-signal-handler): it calls write(2) and nothing else */
     log_emergency("stopped at once by a second signal: the next start applies the journal");
     _exit(1);
 }
