@@ -139,11 +139,11 @@ static enum status apply_maxclients(const struct change *changes, int count, str
     struct settings *settings = &config_parts->settings;
     int64_t possible;
     for (int i = 0; i < count; i++)
-        if (changes[i].options == &settings->net && strcmp(changes[i].option->name, "maxclients") == 0 &&
+        if (strcmp(changes[i].option->name, "maxclients") == 0 &&
             !server_raise_descriptors(settings, &possible))
             return error_set(error, STATUS_INVALID,
-                             "The operating system is not able to handle the specified number of clients, "
-                             "try with %lld", (long long)possible);
+                             "The operating system is not able to handle the specified number of "
+                             "clients, try with %lld", (long long)possible);
     return STATUS_OK;
 }
 

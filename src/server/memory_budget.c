@@ -88,9 +88,9 @@ static uint64_t set_aside(const struct memory_budget *budget)
 }
 
 /* What is handed out stays below maxmemory; the pages that hold it may pass it by a sixteenth, lest
- * fragments cost half of the cache. Pages beyond that are worked off slowly, since a smaller cache gives pages back only after a
- * while, and never for more than a quarter: what does not get better by then is fragmentation that
- * a smaller cache does not cure. */
+ * fragments cost half of the cache. Pages beyond that are worked off slowly, since a smaller cache
+ * gives pages back only after a while, and never for more than a quarter: what does not get better by
+ * then is fragmentation that a smaller cache does not cure. */
 static void correct(struct memory_budget *budget, uint64_t held)
 {
     const uint64_t most = budget->maxmemory / 4;

@@ -75,15 +75,15 @@ static enum status check_together(const struct opening *opening, struct error *e
     if (meta->marker < found->base_sequence ||
         (found->first_sequence && meta->marker + 1 < found->first_sequence))
         return error_set(error, STATUS_CORRUPT,
-                         "the store in '%s' ends at sequence %llu but the journal in '%s' needs all up to "
-                         "%llu in it: what is between them is missing. Is the store an older copy? Bring "
-                         "back both folders as they were together", opening->store_dir,
+                         "the store in '%s' ends at sequence %llu but the journal in '%s' needs all up "
+                         "to %llu in it: what is between them is missing. Is the store an older copy? "
+                         "Bring back both folders as they were together", opening->store_dir,
                          (unsigned long long)meta->marker, opening->journal_dir,
                          (unsigned long long)found->base_sequence);
     if (meta->marker >= found->next_sequence)
         return error_set(error, STATUS_CORRUPT,
-                         "the store in '%s' ends at sequence %llu, beyond the journal in '%s': is the journal "
-                         "an older copy? Bring back both folders as they were together",
+                         "the store in '%s' ends at sequence %llu, beyond the journal in '%s': is the "
+                         "journal an older copy? Bring back both folders as they were together",
                          opening->store_dir, (unsigned long long)meta->marker, opening->journal_dir);
     return STATUS_OK;
 }
