@@ -29,6 +29,7 @@ static void run_create(struct run *run, uint64_t seed)
     run->source.sequence = FIRST_SEQUENCE;
     run->source.unknown_percent = 30;
     run->is_asked = false;
+    run->f.settles = true;
     run->f.options.batch_writer_range_bytes = 4096;
     run->f.options.batch_writer_batch_bytes = 1024;
     run->f.options.batch_writer_delay_ms = 1;

@@ -35,6 +35,7 @@ struct fixture {
     unsigned disk_count;
     struct memory_store *disk; /* opened last */
     _Atomic bool open_fails;
+    bool settles;
     store_open_engine *open_engine; /* NULL: in memory */
     unsigned fail_calls; /* for each engine that is opened */
 
@@ -56,7 +57,35 @@ struct fixture {
     unsigned health_changes;
 };
 
-static inline enum status fixture_open_engine(void *context, struct engine **out, const char *folder,
+/* Some writes fill the memtable, and it becomes durable before the range that they belong to is in. */
+static struct {
+    struct memory_store *disk;
+    const struct engine_operations *operations;
+    struct engine_operations mine;
+    _Atomic uint64_t writes;
+} settling;
+
+static inline enum status write_and_settle(struct engine *engine, const struct engine_batch *batch,
+                                           struct error *error)
+{
+    enum status status = settling.operations->write(engine, batch, error);
+    uint64_t write = atomic_fetch_add(&settling.writes, 1) * 0x9e3779b97f4a7c15U;
+    if (write >> 61) return status;
+    memory_store_switch(settling.disk);
+    memory_store_settle(settling.disk);
+    return status;
+}
+
+static inline void settle_sometimes(struct memory_store *disk, struct engine *engine)
+{
+    settling.disk = disk;
+    settling.operations = engine->operations;
+    settling.mine = *engine->operations;
+    settling.mine.write = write_and_settle;
+    engine->operations = &settling.mine;
+}
+
+static enum status fixture_open_engine(void *context, struct engine **out, const char *folder,
                                        bool create, struct error *error)
 {
     struct fixture *f = context;
@@ -72,7 +101,9 @@ static inline enum status fixture_open_engine(void *context, struct engine **out
     }
     struct memory_store *disk = f->disk = f->disks[i].store;
     pthread_mutex_unlock(&f->lock);
-    return memory_store_open(disk, out, error);
+    enum status status = memory_store_open(disk, out, error);
+    if (status == STATUS_OK && f->settles) settle_sometimes(disk, *out);
+    return status;
 }
 
 static inline struct loop_count *loop_count(struct fixture *f, uint64_t db_id)
