@@ -399,6 +399,9 @@ enum found keyspace_look(struct access *access, unsigned number, struct slice ke
     uint64_t hash = access_hash(access, key);
     if (write_set_count(access->writes)) {
         const struct pending *pending = write_set_find(access->writes, database->table, key, hash);
+        if (pending && pending->operation.kind == OPERATION_PUT && !(flags & LOOK_EXPIRED_TOO) &&
+            is_expired(access, pending->operation.expire_at_ms)) /* put with a time in the past */
+            return meet_expired(access, database, key, hash);
         if (pending) return look_in_writes(pending, out);
     }
     struct entry *entry = cache_find(keyspace->cache, database->table, key, hash);

@@ -492,6 +492,8 @@ static struct slice *merge_own(struct access *access, const struct scan_request 
     for (size_t i = 0; i < own; i++) {
         const struct pending *pending = write_set_at(access->writes, i);
         if (pending->table != database->table || pending->operation.kind != OPERATION_PUT) continue;
+        int64_t at = pending->operation.expire_at_ms;
+        if (at >= 0 && at <= access->now_ms) continue; /* put with a time in the past */
         if (write_set_find(access->writes, pending->table, pending->operation.key,
                            pending->hash) == pending &&
             matches(request, &pending->operation))
