@@ -182,6 +182,8 @@ void journal_prepare_run(void *journal);
 enum status journal_sync_once(struct journal *journal, struct error *error);
 /* Any thread: a write or sync failed; closes the gate and says so. */
 void journal_fail(struct journal *journal, const struct error *error);
+/* Sync thread: everything up to here is durable. */
+void journal_announce_synced(struct journal *journal, uint64_t sequence);
 /* Sync thread, after a failure: true when all is synced elsewhere, false at stop without success. */
 bool journal_replace_unsynced(struct journal *journal);
 /* Under the lock: opens or closes GATE_FULL; returns whether that changed. */

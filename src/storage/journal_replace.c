@@ -185,6 +185,8 @@ bool journal_replace_unsynced(struct journal *journal)
     journal_lock(journal);
     journal->sync_error = (struct error){0};
     journal_unlock(journal);
+    /* While the gate is still closed: afterwards more may have been published. */
+    journal_announce_synced(journal, atomic_load(&journal->published_sequence));
     atomic_fetch_and(&journal->gate, ~(unsigned)(GATE_FAILED | GATE_FROZEN));
     event_raise(&journal->write_event);
     event_raise(&journal->prepare_event);

@@ -32,7 +32,7 @@ void journal_fail(struct journal *journal, const struct error *error)
     journal_post(journal, EVENT_HEALTH | EVENT_FREEZE);
 }
 
-static void announce_synced(struct journal *journal, uint64_t sequence)
+void journal_announce_synced(struct journal *journal, uint64_t sequence)
 {
     if (sequence <= atomic_load(&journal->synced_sequence)) return;
     atomic_store_explicit(&journal->synced_sequence, sequence, memory_order_release);
@@ -78,7 +78,7 @@ enum status journal_sync_once(struct journal *journal, struct error *error)
     gauge_set(&journal->metrics->last_sync_unix_ms, clock_wall_ms());
     atomic_store_explicit(&journal->good_sync_began_us, began_us, memory_order_relaxed);
     atomic_store_explicit(&journal->synced_position, position, memory_order_release);
-    announce_synced(journal, sequence);
+    journal_announce_synced(journal, sequence);
     if (atomic_exchange(&journal->wait_seen, false)) journal_post(journal, EVENT_SPACE);
     return STATUS_OK;
 }
@@ -121,7 +121,6 @@ void journal_sync_run(void *argument)
     for (;;) {
         if (atomic_load(&journal->gate) & GATE_FAILED) {
             if (!journal_replace_unsynced(journal)) return;
-            announce_synced(journal, journal_syncable_sequence(journal));
             journal_post(journal, EVENT_HEALTH | EVENT_SPACE | EVENT_WRITTEN);
         }
         bool stopping = atomic_load(&journal->sync_stop);
