@@ -5,6 +5,7 @@
  *   hiredis_client PORT UNIX_SOCKET
  * One line per test; the last line is "N passed, N failed". */
 #include <hiredis/hiredis.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +134,7 @@ int main(int argc, char **argv)
 {
     if (argc != 3) return 2;
     int port = atoi(argv[1]);
+    signal(SIGPIPE, SIG_IGN);
     way = "TCP";
     run_all(redisConnect("127.0.0.1", port), redisConnect("127.0.0.1", port));
     way = "unix socket";

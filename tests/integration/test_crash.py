@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from harness import expect, main, scaled, test, wait_until  # noqa: E402
 from load import Worker  # noqa: E402
 
-ROUNDS = scaled(5, 2)
+ROUNDS = scaled(4, 2)
 WORKERS = 3
 # A ring that turns within a second of load.
 TINY = ("--journal-segment-size", 65536, "--journal-max-size", "1mb", "--leveldb-table-size", "1mb",

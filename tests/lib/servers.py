@@ -63,7 +63,7 @@ class Server:
                 connection = Connection(self.port)
                 reply = connection.call("PING")
                 connection.close()
-                if not reply.is_error:
+                if not reply.is_error or reply.raw.startswith(b"-NOAUTH"):
                     return
             except (OSError, Disconnected):
                 pass
