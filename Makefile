@@ -5,7 +5,7 @@
 #   make test         install what is missing, build, run all tests
 #   make unit         unit tests alone (TESTS=tests/unit/base: only those below that folder)
 #   make lint         layer check, clang-tidy, cppcheck, shellcheck
-#   make bench        compare the speed with redis-server's
+#   make bench        compare the speed with redis-server's (BENCH="--quick")
 #   make torture      crash and fault tests that take long
 #   make fuzz         fuzz the parsers (FUZZ_SECONDS=30 each)
 #   make install      PREFIX=/usr/local DESTDIR=   (make uninstall takes it away again)
@@ -183,7 +183,7 @@ lint:
 	utils/lint.sh '$(OUR_CPPFLAGS)'
 
 bench: all benches
-	$(if $(wildcard tests/bench/run),tests/bench/run $(SERVER),@echo "there is no tests/bench/run yet")
+	$(if $(wildcard tests/bench/run),tests/bench/run $(SERVER) $(BENCH),@echo "there is no tests/bench/run yet")
 
 torture: all
 	$(if $(wildcard tests/torture/run),tests/torture/run $(SERVER),@echo "there is no tests/torture/run yet")
