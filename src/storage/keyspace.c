@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 
-enum { MAINTAIN_STEPS = 256, DEAD_STEPS = 64, MIN_PINNED_LIMIT_BYTES = 8 << 20 };
+enum { MAINTAIN_STEPS = 256, DEAD_STEPS = 64 };
 
 #define KEYSPACE_OPTION(name, kind, flags, field, fallback, low, high, unit, help)                 \
     {name, NULL, kind, flags, offsetof(struct keyspace_options, field), fallback, low, high, NULL, \
@@ -650,7 +650,10 @@ void keyspace_on_applied(struct keyspace *keyspace, uint64_t sequence,
                          const struct settlement *settlements, size_t count)
 {
     keyspace->applied = sequence;
+    uint64_t pinned = cache_pinned_bytes(keyspace->cache);
     cache_set_applied(keyspace->cache, sequence);
+    uint64_t left = cache_pinned_bytes(keyspace->cache);
+    throttle_note_applied(keyspace, pinned > left ? pinned - left : 0);
     for (size_t i = 0; i < count; i++) {
         struct database *database = keyspace_database_by_id(keyspace, settlements[i].db_id);
         if (!database) continue;
@@ -682,12 +685,13 @@ static void account_pause(struct keyspace *keyspace)
 
 int64_t keyspace_end_turn(struct keyspace *keyspace)
 {
+    if (throttle_retry_ms(keyspace) > 0) keyspace_retry_writers(keyspace);
     wake_waiters(keyspace);
     bool more = cache_maintain(keyspace->cache, MAINTAIN_STEPS);
     if (keyspace->dead) more |= keyspace_drop_dead(keyspace, DEAD_STEPS);
     journal_end_turn(keyspace->parts.journal);
     account_pause(keyspace);
-    return more || !list_is_empty(&keyspace->ready) ? 0 : -1;
+    return more || !list_is_empty(&keyspace->ready) ? 0 : throttle_retry_ms(keyspace);
 }
 
 void keyspace_cron(struct keyspace *keyspace)

@@ -4,8 +4,6 @@
  * fail or has to wait comes before the record is reserved; from then on nothing can. Loop thread. */
 #include "storage/keyspace_internal.h"
 
-enum { MIN_PINNED_LIMIT_BYTES = 8 << 20 };
-
 /* --- what the old record was (rule 10) --- */
 
 static void old_from_pending(struct operation *operation, const struct operation *earlier)
@@ -61,25 +59,16 @@ static void note_old_records(struct keyspace *keyspace, struct write_set *writes
 
 /* --- waiting --- */
 
-static uint64_t pinned_limit(const struct keyspace *keyspace)
-{
-    uint64_t limit = cache_budget_bytes(keyspace->cache) / 2;
-    return limit < MIN_PINNED_LIMIT_BYTES ? MIN_PINNED_LIMIT_BYTES : limit;
-}
-
 /* Whether writers have to wait now: an EXEC with a scan holds them (rule 8), the journal is full or its
- * sync late, or too much of the cache is pinned by what is not yet applied. */
-static bool must_wait(const struct keyspace *keyspace, const struct access *access)
+ * sync late, or the batch writer does not keep up. */
+static bool must_wait(struct keyspace *keyspace, const struct access *access)
 {
     if (keyspace->holder && keyspace->holder != access->waiter) return true;
-    if (cache_pinned_bytes(keyspace->cache) > pinned_limit(keyspace)) {
-        batch_writer_hurry(keyspace->parts.batch_writer);
-        return true;
-    }
     if (journal_must_wait(keyspace->parts.journal)) {
         batch_writer_hurry(keyspace->parts.batch_writer);
         return true;
     }
+    if (throttle_must_wait(keyspace)) return true;
     /* First come, first served: who arrives now does not overtake those who wait. */
     return !keyspace->waking && !list_is_empty(&keyspace->space);
 }
@@ -234,6 +223,7 @@ enum status keyspace_commit(struct access *access, bool may_use_reserve, struct 
     for (size_t i = 0; i < count; i++)
         at = operation_encode(&write_set_at(writes, i)->operation, at);
     ASSERT(at == append.payload + append.size);
+    throttle_spend(keyspace, append.size + count * sizeof(struct entry));
     access_depend(access, journal_commit(journal, &append, (uint32_t)count));
     counter_add(&keyspace->metrics->commits, 1);
     struct database_map *old_map = access->map ? adopt_map(access) : NULL;

@@ -5,6 +5,7 @@
  *   keyspace.c          lookups, databases, upkeep
  *   keyspace_load.c     misses: loads, their waiters and placeholders (rule 7)
  *   keyspace_commit.c   write set -> journal -> cache (rule 6)
+ *   keyspace_throttle.c back-pressure on writers
  *   keyspace_strings.c  strings, whole or in chunks
  *   keyspace_scan.c     barriers, counts, scans and their bookmarks (rule 8)
  *   keyspace_expiry.c   the expiry cycle
@@ -39,6 +40,14 @@ struct database_map {
 
 struct load;
 
+/* See keyspace_throttle.c. */
+struct throttle {
+    bool slowing;
+    int64_t tokens;        /* bytes that may be written now */
+    int64_t refilled_us, applied_us;
+    uint64_t applied_rate; /* bytes per second that the batch writer lately freed */
+};
+
 struct keyspace {
     const struct keyspace_options *options;
     struct keyspace_metrics *metrics;
@@ -57,6 +66,7 @@ struct keyspace {
     struct list ready;      /* waiters to wake at the end of the turn */
     struct list space;      /* waiters that want to commit */
     struct waiter *holder;  /* an EXEC with a scan that keeps other writers waiting */
+    struct throttle throttle;
     bool waking;            /* inside the round that wakes waiters */
     int64_t pause_began_us; /* 0: no writer waits */
     struct bookmarks *bookmarks;
@@ -118,6 +128,13 @@ void keyspace_cancel_load(struct keyspace *keyspace, struct entry *placeholder);
 /* The access has met a placeholder. */
 void keyspace_join_load(struct access *access, struct entry *placeholder);
 void keyspace_send_loads(struct keyspace *keyspace);
+
+/* --- keyspace_throttle.c --- */
+bool throttle_must_wait(struct keyspace *keyspace);
+void throttle_spend(struct keyspace *keyspace, size_t bytes);
+void throttle_note_applied(struct keyspace *keyspace, uint64_t freed_bytes);
+/* When waiting writers should be tried again; -1: when something happens. */
+int64_t throttle_retry_ms(const struct keyspace *keyspace);
 
 /* --- keyspace_strings.c --- */
 void chunk_key_write(char out[CHUNK_KEY_BYTES], uint64_t object_id, uint32_t index);
