@@ -259,6 +259,7 @@ static void start_serving(struct parts *parts)
 static void startup_over(struct letter *letter)
 {
     (void)letter;
+    if (state.startup_joined) return; /* we are stopping: tear_down has waited for it */
     pthread_join((pthread_t)state.startup_thread, NULL);
     state.startup_joined = true;
     if (state.startup_status != STATUS_OK) {
@@ -464,7 +465,7 @@ static void stop_storage(struct parts *parts)
 {
     struct error error = {0};
     int64_t patience_ms = state.hurry ? 0 : STORE_STOP_MS;
-    if (parts->batch_writer && state.phase == DRAINING && parts->keyspace &&
+    if (parts->batch_writer &&
         batch_writer_stop(parts->batch_writer, patience_ms, &error) != STATUS_OK)
         log_write(LOG_WARNING, "not all is in the store yet, the next start does it: %s", error.text);
     job_queue_destroy(parts->jobs);
@@ -480,6 +481,7 @@ static void tear_down(struct parts *parts)
 {
     if (state.startup_thread && !state.startup_joined) {
         pthread_join((pthread_t)state.startup_thread, NULL);
+        state.startup_joined = true;
         if (state.startup_status != STATUS_OK) state.exit_code = 1;
     }
     loop_timer_destroy(state.cron);
