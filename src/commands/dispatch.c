@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "commands/dispatch_internal.h"
 #include "commands/transaction.h"
@@ -229,12 +230,24 @@ static bool may_run(struct session *session, const struct command *command,
     return false;
 }
 
+/* What a browser sends when a foreign page makes it talk to us: nothing that follows may run. */
+static bool is_http(struct slice name)
+{
+    return slice_equal_nocase(name, "post") || slice_equal_nocase(name, "host:");
+}
+
 /* The row to run, or NULL when the request was refused (the error is in the reply). */
 static const struct command *accept_request(struct session *session, const struct request *request)
 {
     const struct command *command = request->row ? request->row : command_find(request->argv[0]);
     if (!command) {
-        reply_unknown_command(session, request);
+        if (is_http(request->argv[0])) {
+            log_write(LOG_WARNING, "client %llu sends HTTP and is closed: a web page may be behind it",
+                      (unsigned long long)session->id);
+            session->operations->close(session, false);
+        } else {
+            reply_unknown_command(session, request);
+        }
         return NULL;
     }
     if (command->subcommands && request->argc > 1) {
