@@ -166,6 +166,25 @@ def a_flushall_cut_by_kill_9_is_whole_or_not_at_all(t):
 
 
 @test
+def a_stop_while_it_loads_ends_cleanly(t):
+    server = t.server()
+    client = t.client(server)
+    for start in range(0, scaled(200000, 20000), 10000):
+        client.pipeline([("SET", "k:%d" % i, "v%d" % i) for i in range(start, start + 10000)])
+    server.stop(signal.SIGKILL)
+    for pause in (0.0, 0.01, 0.03, 0.06, 0.1):
+        try:
+            server.start(timeout=pause)
+        except RuntimeError:
+            assert server.is_alive(), server.log_end()
+        time.sleep(pause)
+        status = server.stop(signal.SIGTERM)
+        assert status in (0, -signal.SIGTERM), status  # the latter before it listens to signals
+    server.start()
+    expect(t.client(server).run("DBSIZE"), scaled(200000, 20000))
+
+
+@test
 def what_checkpoint_acknowledged_needs_no_replay(t):
     server = t.server()
     client = t.client(server)

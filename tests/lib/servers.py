@@ -61,9 +61,11 @@ class Server:
                 break
             try:
                 connection = Connection(self.port)
+                if "--requirepass" in self.options:
+                    connection.call("AUTH", self.options[self.options.index("--requirepass") + 1])
                 reply = connection.call("PING")
                 connection.close()
-                if not reply.is_error or reply.raw.startswith(b"-NOAUTH"):
+                if not reply.is_error:
                     return
             except (OSError, Disconnected):
                 pass
