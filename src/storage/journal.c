@@ -134,10 +134,8 @@ static void deliver_letter(struct letter *letter)
     struct journal_events events = journal->events;
     if (journal->is_running) {
         freeze_if_asked(journal);
-        if (bits & EVENT_SYNCED) {
-            append_mark(journal, 0);
-            if (journal->has_appended) finish_turn(journal);
-        }
+        append_mark(journal, 0);
+        if (journal->has_appended) finish_turn(journal);
     }
     if ((bits & (EVENT_WRITTEN | EVENT_SYNCED)) && events.on_acknowledged)
         events.on_acknowledged(events.context);

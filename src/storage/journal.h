@@ -83,6 +83,13 @@ enum status journal_start_run(struct journal *journal, uint64_t store_id, uint64
 /* Syncs what is left (whatever the policy), ends the sync thread, marks a clean end, frees. */
 enum status journal_close(struct journal *journal, struct error *error);
 
+/* For an operator who would rather lose what follows the damage than wait for a backup: cuts the
+ * journal of a stopped server at its first damaged record. `damage` says what was found (code OK:
+ * nothing, and nothing was changed), `found` what is left. Dying in it leaves the damage in place.
+ * STATUS_CORRUPT: no segment has a whole header, there is nothing to keep. */
+enum status journal_repair(const char *folder, struct journal_found *found, struct error *damage,
+                           struct error *error);
+
 /* --- appending (loop thread) --- */
 
 struct journal_append {

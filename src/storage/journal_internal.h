@@ -74,6 +74,7 @@ struct journal {
     unsigned prepared_target;
     bool is_shared; /* mode mmap */
     bool is_running;
+    bool accepts_damage; /* journal_repair.c: damage ends the journal like a torn end */
     bool was_locked, reserve_is_made; /* prepare thread, */
     int64_t reserve_again_us;         /* too */
     uint64_t next_file_id; /* prepare thread */
@@ -149,12 +150,23 @@ static inline void journal_unlock(struct journal *journal)
     pthread_mutex_unlock(&journal->lock);
 }
 
-/* journal.c */
+/* journal_start.c */
+struct journal *journal_new(const char *folder, const struct journal_options *options,
+                            struct journal_metrics *metrics,
+                            const struct journal_file_operations *files);
+void journal_free(struct journal *journal);
 enum status journal_open_with(struct journal **out, const char *folder,
                               const struct journal_options *options,
                               struct journal_metrics *metrics,
                               const struct journal_file_operations *files,
                               struct journal_found *found, struct error *error);
+
+/* journal_repair.c */
+enum status journal_repair_with(const char *folder, const struct journal_file_operations *files,
+                                struct journal_found *found, struct error *damage,
+                                struct error *error);
+
+/* journal.c */
 /* Any thread: has the loop called for these reasons. */
 void journal_post(struct journal *journal, unsigned bits);
 /* Puts a ready segment at the chain's end and makes it the current one (loop, or start-up). */

@@ -167,6 +167,21 @@ static enum status create_segment(struct journal *journal, size_t bytes, struct 
     return status;
 }
 
+/* What the reserve has given up is there for the store to be reopened with: no new segment may take
+ * it, or nothing would ever be freed again. */
+static enum status leave_reserve(struct journal *journal, size_t bytes, struct error *error)
+{
+    uint64_t free_bytes = 0, kept = (uint64_t)journal->options->disk_reserve_bytes;
+    int moves;
+    if (journal->reserve_is_made || !atomic_load(&journal->reserve_given_up)) return STATUS_OK;
+    if (journal->files->free_bytes(journal->files->context, journal->folder, &free_bytes,
+                                   &moves) != 0 || free_bytes >= bytes + kept)
+        return STATUS_OK;
+    return error_set(error, STATUS_NO_SPACE,
+                     "the disk is full: of %llu bytes that are free, %llu are kept for deletes",
+                     (unsigned long long)free_bytes, (unsigned long long)kept);
+}
+
 enum status journal_prepare_segment(struct journal *journal, size_t bytes, struct segment **out,
                                     struct error *error)
 {
@@ -177,7 +192,8 @@ enum status journal_prepare_segment(struct journal *journal, size_t bytes, struc
     journal_unlock(journal);
     bool is_reused = segment != NULL;
     enum status status = STATUS_OK;
-    if (!is_reused) status = create_segment(journal, bytes, &segment, error);
+    if (!is_reused) status = leave_reserve(journal, bytes, error);
+    if (!is_reused && status == STATUS_OK) status = create_segment(journal, bytes, &segment, error);
     if (status != STATUS_OK) return status;
     status = segment_map(journal->files, segment, journal->is_shared, error);
     if (status != STATUS_OK) { /* a blank file, found again at the next start */

@@ -44,8 +44,9 @@ struct recovery {
     size_t chain_count;
 };
 
-static const char advice[] = "nothing was changed; move the folder aside, or cut the journal there "
-                             "with kelvin-check --repair-journal (what follows is then lost)";
+static const char advice[] = "nothing was changed; bring back a copy of the data folder, or cut the "
+                             "journal there, which loses what follows: kelvin-server "
+                             "--repair-journal DATA-FOLDER";
 
 /* --- files --- */
 
@@ -305,6 +306,8 @@ static enum status scan_chain(struct recovery *recovery, struct journal_found *f
         scan_segment(recovery, candidate, &expected, found);
         if (goes_on(recovery, i, expected)) continue;
         enum status status = judge_end(recovery, i, expected, error);
+        if (status == STATUS_CORRUPT && recovery->journal->accepts_damage)
+            status = STATUS_OK; /* `error` tells the caller */
         if (status != STATUS_OK) return status;
         if (i + 1 < recovery->chain_count) found->clean_end = false;
         recovery->chain_count = i + 1;
@@ -329,8 +332,6 @@ static void hand_over(struct recovery *recovery, struct journal_found *found)
         bool is_blank = recovery->all[i].state == HEADER_BLANK;
         if (segment->header.number >= journal->next_number)
             journal->next_number = segment->header.number + 1;
-        if (segment->header.first_sequence > found->next_sequence)
-            found->next_sequence = segment->header.first_sequence;
         segment_list_push(is_blank ? &journal->free : &journal->retiring, segment);
     }
     for (struct segment *at = journal->chain.first; at; at = at->next)

@@ -44,7 +44,7 @@ static void free_list(struct journal *journal, struct segment_list *list)
         segment_free(journal->files, segment);
 }
 
-static void journal_free(struct journal *journal)
+void journal_free(struct journal *journal)
 {
     struct journal_letter *letter = journal->letter;
     free_list(journal, &journal->chain);
@@ -60,14 +60,12 @@ static void journal_free(struct journal *journal)
     free(journal);
 }
 
-enum status journal_open_with(struct journal **out, const char *folder,
-                              const struct journal_options *options,
-                              struct journal_metrics *metrics,
-                              const struct journal_file_operations *files,
-                              struct journal_found *found, struct error *error)
+struct journal *journal_new(const char *folder, const struct journal_options *options,
+                            struct journal_metrics *metrics,
+                            const struct journal_file_operations *files)
 {
     struct journal *journal = aligned_alloc(64, (sizeof *journal + 63) & ~(size_t)63);
-    if (!journal) return error_set(error, STATUS_NO_MEMORY, "no memory for the journal");
+    if (!journal) panic("out of memory: no journal");
     memset(journal, 0, sizeof *journal);
     if (!metrics) metrics = journal->own_metrics = mem_calloc(1, sizeof *metrics);
     journal->options = options;
@@ -81,7 +79,16 @@ enum status journal_open_with(struct journal **out, const char *folder,
     journal->retry_us = RETRY_US;
     journal->first_pause_us = FIRST_PAUSE_US;
     pthread_mutex_init(&journal->lock, NULL);
+    return journal;
+}
 
+enum status journal_open_with(struct journal **out, const char *folder,
+                              const struct journal_options *options,
+                              struct journal_metrics *metrics,
+                              const struct journal_file_operations *files,
+                              struct journal_found *found, struct error *error)
+{
+    struct journal *journal = journal_new(folder, options, metrics, files);
     enum status status = make_folder(journal, error);
     if (status == STATUS_OK && files->boot_id(files->context, journal->boot_id) != 0)
         status = error_set_errno(error, errno, "cannot read the machine's boot id");

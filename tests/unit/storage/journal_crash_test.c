@@ -65,10 +65,10 @@ static struct journal_found recover(struct world *world, bool was_cut)
     assert_true(found.next_sequence <= world->appended + 1);
     if (found.last_sequence) {
         assert_int_equal(found.first_sequence, found.base_sequence + 1);
-        assert_true(found.next_sequence > found.last_sequence);
+        assert_int_equal(found.next_sequence, found.last_sequence + 1);
         expect_records(fixture, found.first_sequence, found.last_sequence);
     } else {
-        assert_true(found.next_sequence > found.base_sequence);
+        assert_int_equal(found.next_sequence, found.base_sequence + 1);
     }
     return found;
 }

@@ -227,6 +227,77 @@ static void a_newer_format_is_refused(void **state)
     assert_int_equal(fixture_try_open(fixture, &found), STATUS_UNSUPPORTED);
 }
 
+static void a_repair_cuts_at_the_damage(void **state)
+{
+    struct fixture *fixture = *state;
+    write_journal(fixture, 2000);
+    char path[400], byte;
+    segment_path(fixture, 2, path, sizeof path);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pread(fd, &byte, 1, 20000), 1);
+    byte ^= 4;
+    assert_int_equal(pwrite(fd, &byte, 1, 20000), 1);
+    close(fd);
+    assert_true(is_refused(fixture, 2000));
+
+    struct journal_found found, again;
+    struct error damage;
+    assert_int_equal(journal_repair(fixture->folder, &found, &damage, &fixture->error), STATUS_OK);
+    assert_int_equal(damage.code, STATUS_CORRUPT);
+    assert_true(found.last_sequence > 300 && found.last_sequence < 2000);
+    again = fixture_open(fixture);
+    assert_int_equal(again.last_sequence, found.last_sequence);
+    expect_records(fixture, 1, found.last_sequence);
+    fixture_start(fixture, found.next_sequence);
+    append_record(fixture, 1);
+    fixture_close(fixture);
+    assert_int_equal(journal_repair(fixture->folder, &found, &damage, &fixture->error), STATUS_OK);
+    assert_int_equal(damage.code, STATUS_OK);
+}
+
+/* Dying anywhere in a repair leaves the damage in place or the repair done. */
+static void a_repair_may_fail_at_any_call(void **state)
+{
+    struct fixture *fixture = *state;
+    write_journal(fixture, 2000);
+    char path[400], byte = 1;
+    segment_path(fixture, 2, path, sizeof path);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pwrite(fd, &byte, 1, 20001), 1);
+    assert_int_equal(pwrite(fd, &byte, 1, 20002), 1);
+    close(fd);
+    uint64_t kept = 0;
+    for (unsigned long n = 1;; n++) {
+        struct disk *disk = disk_create(n);
+        struct journal_found found;
+        struct error damage;
+        fixture->files = &disk->operations;
+        disk->fail_at = n;
+        disk->fail_count = ~0ul >> 1;
+        disk->fail_errno = EIO;
+        fixture->journal = NULL;
+        enum status status = journal_repair_with(fixture->folder, &disk->operations, &found,
+                                                 &damage, &fixture->error);
+        bool is_over = status == STATUS_OK && disk->calls < n;
+        disk->fail_at = 0;
+        if (status != STATUS_OK) status = fixture_try_open(fixture, &found);
+        if (status == STATUS_OK) { /* no way back from here */
+            assert_true(kept == 0 || kept == found.last_sequence);
+            kept = found.last_sequence;
+        } else {
+            assert_int_equal(status, STATUS_CORRUPT);
+            assert_int_equal(kept, 0);
+        }
+        if (fixture->journal) fixture_close(fixture);
+        disk_destroy(disk);
+        if (is_over) break;
+    }
+    fixture->files = &journal_files_of_system;
+    assert_true(kept > 0);
+    assert_int_equal(fixture_open(fixture).last_sequence, kept);
+    fixture_close(fixture);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup_mmap, fixture_teardown)
 
 int main(void)
@@ -241,6 +312,8 @@ int main(void)
         TEST(a_file_cut_short_is_refused),
         TEST(a_lone_damaged_header_is_refused),
         TEST(a_newer_format_is_refused),
+        TEST(a_repair_cuts_at_the_damage),
+        TEST(a_repair_may_fail_at_any_call),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
