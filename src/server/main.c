@@ -22,6 +22,7 @@
 static const char usage[] =
     "Usage: kelvin-server [FILE | -] [--option value ...]\n"
     "       kelvin-server --test-config FILE [--option value ...]\n"
+    "       kelvin-server --repair-journal DATA-FOLDER\n"
     "       kelvin-server --print-config | --commands-page | --version | --help\n"
     "\n"
     "FILE is a configuration file in redis.conf's syntax (- reads standard input); every option in it\n"
@@ -30,7 +31,8 @@ static const char usage[] =
     "  kelvin-server --port 6380 --dir /var/lib/kelvin --appendfsync always\n"
     "  kelvin-server redis.conf --maxmemory 4gb\n"
     "\n"
-    "--print-config prints all options with their defaults and what they mean.\n";
+    "--print-config prints all options with their defaults and what they mean.\n"
+    "--repair-journal cuts a damaged journal where the damage begins; what follows is lost.\n";
 
 static void warn_on_stderr(const char *text)
 {
@@ -115,6 +117,35 @@ static int test_config(int argc, char **argv)
     return status == STATUS_OK ? 0 : 1;
 }
 
+static int repair_journal(int argc, char **argv)
+{
+    if (argc != 3) {
+        fputs("kelvin-server: --repair-journal needs the data folder\n", stderr);
+        return 1;
+    }
+    char folder[PATH_MAX];
+    struct journal_found found;
+    struct error damage = {0}, error = {0};
+    int lock_fd = -1;
+    snprintf(folder, sizeof folder, "%s/journal", argv[2]);
+    enum status status = STATUS_OK;
+    if (access(folder, R_OK | W_OK | X_OK) != 0)
+        status = error_set_errno(&error, errno, "cannot open '%s'", folder);
+    if (status == STATUS_OK) status = store_lock(argv[2], &lock_fd, &error);
+    if (status == STATUS_OK) status = journal_repair(folder, &found, &damage, &error);
+    if (lock_fd >= 0) close(lock_fd);
+    if (status != STATUS_OK) {
+        fprintf(stderr, "kelvin-server: %s\n", error.text);
+        return 1;
+    }
+    if (damage.code == STATUS_OK)
+        printf("%s: no damage found, nothing was changed\n", folder);
+    else
+        printf("%s\n%s: cut there; its last record ends at sequence %llu\n", damage.text, folder,
+               (unsigned long long)found.last_sequence);
+    return 0;
+}
+
 /* True when the first argument was one of these; then `*exit_code` is set. */
 static bool answer_question(int argc, char **argv, int *exit_code)
 {
@@ -128,6 +159,8 @@ static bool answer_question(int argc, char **argv, int *exit_code)
         *exit_code = print_example();
     else if (strcmp(word, "--commands-page") == 0)
         *exit_code = print_commands();
+    else if (strcmp(word, "--repair-journal") == 0)
+        *exit_code = repair_journal(argc, argv);
     else if (strcmp(word, "--test-config") == 0)
         *exit_code = test_config(argc, argv);
     else

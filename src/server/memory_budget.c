@@ -44,6 +44,13 @@ int64_t memory_budget_block_cache(uint64_t maxmemory_bytes)
     return share < low ? low : share > high ? high : share;
 }
 
+int64_t memory_budget_write_buffer(uint64_t maxmemory_bytes)
+{
+    const int64_t low = 4 << 20, high = 32 << 20;
+    int64_t share = (int64_t)(maxmemory_bytes / 32);
+    return share < low ? low : share > high ? high : share;
+}
+
 static uint64_t configured(const struct memory_budget *budget)
 {
     int64_t bytes = budget->parts->settings.keyspace.maxmemory_bytes;

@@ -67,6 +67,8 @@ uint64_t memory_budget_maxmemory(const struct memory_budget *budget);
 uint64_t memory_budget_machine(const struct memory_budget *budget);
 /* The bytes that LevelDB shall get for its block cache under this maxmemory. */
 int64_t memory_budget_block_cache(uint64_t maxmemory_bytes);
+/* The same for its memtables. */
+int64_t memory_budget_write_buffer(uint64_t maxmemory_bytes);
 /* What the kernel last said; asks for fresh figures, which come later. */
 const struct mem_usage *memory_budget_usage(struct memory_budget *budget);
 uint64_t memory_budget_peak(const struct memory_budget *budget);

@@ -421,9 +421,11 @@ static enum status set_up(struct parts *parts, struct error *error)
     hash_key_seed(seed);
     reserve_descriptors(settings);
     parts->budget = memory_budget_create(parts);
+    uint64_t maxmemory = memory_budget_maxmemory(parts->budget);
     if (!settings->block_cache_given)
-        settings->leveldb.block_cache_bytes =
-            memory_budget_block_cache(memory_budget_maxmemory(parts->budget));
+        settings->leveldb.block_cache_bytes = memory_budget_block_cache(maxmemory);
+    if (!settings->write_buffer_given)
+        settings->leveldb.write_buffer_bytes = memory_budget_write_buffer(maxmemory);
     enum status status = loop_create(&parts->loop, error);
     if (status == STATUS_OK) status = watch_signals(parts, error);
     if (status == STATUS_OK)

@@ -8,12 +8,17 @@
 #include "base/memory.h"
 
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Its default follows maxmemory, so that no number can say it. */
-static const char block_cache_name[] = "leveldb-block-cache";
+/* Their defaults follow maxmemory, so that no number can say them. */
+static bool follows_maxmemory(const struct option *option)
+{
+    return strcmp(option->name, "leveldb-block-cache") == 0 ||
+           strcmp(option->name, "leveldb-write-buffer") == 0;
+}
 
 struct settings_part settings_part(struct settings *settings, unsigned index)
 {
@@ -128,8 +133,11 @@ static enum status read_line(struct reading *reading, const struct config_line *
         return error_add_context(error, status, "%s:%u: '%s'", line->file, line->number,
                                  option->name);
     if (option->flags & OPTION_INERT) warn_inert(reading, option);
-    if (options == &reading->settings->leveldb && strcmp(option->name, block_cache_name) == 0)
-        reading->settings->block_cache_given = true;
+    if (follows_maxmemory(option)) {
+        bool is_cache = option->offset == offsetof(struct leveldb_options, block_cache_bytes);
+        reading->settings->block_cache_given |= is_cache;
+        reading->settings->write_buffer_given |= !is_cache;
+    }
     return STATUS_OK;
 }
 
@@ -222,7 +230,7 @@ static void write_option(struct buffer *out, const struct option *option)
     buffer_append_text(out, "Default:\n");
     const char *text = option->default_text;
     bool several = option->flags & OPTION_MULTI_WORD;
-    if ((!*text && several) || strcmp(option->name, block_cache_name) == 0)
+    if ((!*text && several) || follows_maxmemory(option))
         buffer_append_format(out, "# %s\n\n", option->name);
     else if (!*text || (!several && strchr(text, ' ')))
         buffer_append_format(out, "%s \"%s\"\n\n", option->name, text);

@@ -27,7 +27,8 @@ struct settings {
     struct leveldb_options leveldb;
     struct inert_options inert;
     char *file; /* absolute path of the configuration file; "" when there is none */
-    bool block_cache_given; /* leveldb-block-cache was set, not left to scale with maxmemory */
+    /* Whether they were set, not left to scale with maxmemory. */
+    bool block_cache_given, write_buffer_given;
 };
 
 /* A table and the struct that it describes. */

@@ -65,8 +65,8 @@ static const struct option option_rows[] = {
     OPTION(write_buffer_bytes, "leveldb-write-buffer", OPTION_BYTES, "4mb", 64 << 10, 1 << 30,
            "bytes",
            "Memory for records that are not yet in a table (a memtable); twice that while one is\n"
-           "being written out. Small fits the CPU's cache and makes writing cheaper; large makes\n"
-           "fewer, larger tables."),
+           "being written out. Large makes fewer, larger tables, hence less compaction. Where it is\n"
+           "not set it is a thirty-second of maxmemory, from 4 MiB to 32 MiB."),
     OPTION(block_cache_bytes, "leveldb-block-cache", OPTION_BYTES, "32mb", 0, INT64_MAX, "bytes",
            "Memory for blocks read from tables; 0: none. Hot keys are served by our own cache:\n"
            "this one helps scans and keys that come back after they left it. Where it is not set\n"
