@@ -310,7 +310,7 @@ static void an_unknown_cursor_is_an_error(void **state)
 
 /* --- against a model --- */
 
-enum { MODEL_KEYS = 40, MODEL_ROUNDS = 6000 };
+enum { MODEL_KEYS = 40, MODEL_ROUNDS = 1500 };
 
 struct model_value {
     bool exists;
@@ -481,7 +481,7 @@ static void run_model(uint64_t budget, uint64_t seed)
             fixture_start(f);
         } else
             check_key(f, m, db, key);
-        if (round % 1000 == 999) check_all(f, m);
+        if (round % 500 == 499) check_all(f, m);
     }
     check_all(f, m);
     for (unsigned db = 0; db < FIXTURE_DATABASES; db++)
