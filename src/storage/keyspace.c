@@ -162,6 +162,10 @@ void waiter_ready(struct keyspace *keyspace, struct waiter *waiter)
 
 void waiter_link(struct waiter *waiter, struct list *source)
 {
+    /* One link is enough however many records of a load the run misses; nobody else links in between. */
+    if (!list_is_empty(source) &&
+        LIST_ENTRY(source->head.previous, struct wait_link, in_source)->waiter == waiter)
+        return;
     struct wait_link *link = mem_alloc(sizeof *link);
     link->waiter = waiter;
     list_push_back(source, &link->in_source);
