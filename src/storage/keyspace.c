@@ -213,7 +213,7 @@ void waiter_release(struct keyspace *keyspace, struct waiter *waiter)
     waiter->pins = NULL;
     waiter->pin_count = waiter->pin_capacity = 0;
     keyspace->pinned_load_bytes -= waiter->pinned_bytes;
-    waiter->pinned_bytes = 0;
+    waiter->pinned_bytes = waiter->pinned_key_bytes = 0;
     waiter->failed = false;
     waiter->counted = -1;
     scan_results_release(keyspace, waiter);

@@ -30,7 +30,7 @@ struct waiter {
     struct scan_result *scans;
     struct entry **pins; /* entries that its loads brought: stay until waiter_release */
     size_t pin_count, pin_capacity;
-    uint64_t pinned_bytes;
+    uint64_t pinned_bytes, pinned_key_bytes; /* the latter without chunks of strings */
     int64_t counted;     /* DBSIZE: the exact count that its barrier brought; -1: none */
     bool holds_writers;  /* an EXEC with a scan: other writers wait until it has run (rule 8) */
     bool failed;         /* a load or scan failed: the error for the client is in `error` */

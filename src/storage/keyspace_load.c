@@ -129,7 +129,7 @@ static uint64_t load_budget(const struct keyspace *keyspace)
  * the single large request that memory has room for. */
 static bool asks_too_much(const struct load *load, struct waiter *waiter)
 {
-    if (!load->db_id || waiter->pinned_bytes <= load_budget(load->keyspace)) return false;
+    if (!load->db_id || waiter->pinned_key_bytes <= load_budget(load->keyspace)) return false;
     waiter->failed = true;
     error_set(&waiter->error, STATUS_NO_MEMORY,
               "command not allowed when used memory > 'maxmemory'.");
@@ -151,6 +151,7 @@ static void pin_for_waiters(struct load *load, struct entry *entry)
         waiter->pins[waiter->pin_count++] = entry_ref(entry);
         uint64_t bytes = entry_memory_bytes(entry);
         waiter->pinned_bytes += bytes;
+        if (load->db_id) waiter->pinned_key_bytes += bytes;
         keyspace->pinned_load_bytes += bytes;
     }
 }

@@ -224,6 +224,7 @@ static bool run_commit(struct fixture *f)
         return true;
     }
     run_wait(f);
+    ASSERT(!f->waiter.failed); /* what it waited for has come */
     return false;
 }
 

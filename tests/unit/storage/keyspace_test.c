@@ -160,6 +160,29 @@ static void a_failed_load_is_an_error_and_the_next_one_works(void **state)
     fixture_destroy(f);
 }
 
+static void a_string_larger_than_the_load_budget_is_read_all_the_same(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_create(64 << 20);
+    struct buffer big = {0};
+    buffer_reserve(&big, 4 << 20);
+    memset(big.data, 'x', 4 << 20);
+    big.size = 4 << 20;
+    set(f, 0, "big", buffer_slice(&big));
+    evict_all(f);
+    /* The head is in memory, unlike the chunks, and has to be loaded again after them. */
+    RUN(f, {
+        struct key_view view;
+        keyspace_get(&f->access, 0, S("big"), &view);
+    });
+    cache_set_budget(f->cache, 0);
+    struct buffer found = get(f, 0, "big");
+    assert_int_equal(found.size, big.size);
+    buffer_free(&found);
+    buffer_free(&big);
+    fixture_destroy(f);
+}
+
 static void an_expired_key_is_not_seen_and_its_delete_is_written(void **state)
 {
     (void)state;
@@ -516,6 +539,7 @@ int main(void)
         cmocka_unit_test(a_blind_write_asks_no_disk_and_the_count_is_exact_all_the_same),
         cmocka_unit_test(a_write_cancels_the_load_of_its_key),
         cmocka_unit_test(a_failed_load_is_an_error_and_the_next_one_works),
+        cmocka_unit_test(a_string_larger_than_the_load_budget_is_read_all_the_same),
         cmocka_unit_test(an_expired_key_is_not_seen_and_its_delete_is_written),
         cmocka_unit_test(the_cycle_deletes_expired_keys_that_nobody_asks_for),
         cmocka_unit_test(a_partial_write_to_a_long_string_touches_its_chunk_alone),
