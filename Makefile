@@ -207,7 +207,7 @@ DOC := $(DESTDIR)$(PREFIX)/share/doc/kelvin
 install: all
 	install -D -m 755 $(SERVER) $(DESTDIR)$(PREFIX)/bin/kelvin-server
 	install -d $(DOC)
-	install -m 644 LICENSE $(wildcard README.md redis.conf.example) $(DOC)
+	install -m 644 LICENSE README.md redis.conf.example utils/kelvin.service $(DOC)
 
 uninstall:
 	rm -f $(DESTDIR)$(PREFIX)/bin/kelvin-server
