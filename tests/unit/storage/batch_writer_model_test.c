@@ -95,6 +95,13 @@ static void ask_snapshot(struct run *run)
     run->is_asked = true;
 }
 
+/* What is applied again comes in other ranges than the first time. */
+static void change_range_bytes(struct run *run)
+{
+    int64_t bytes = 64 << source_random(&run->source, 9);
+    __atomic_store_n(&run->f.options.batch_writer_range_bytes, bytes, __ATOMIC_RELAXED);
+}
+
 static void wait_durable(struct run *run)
 {
     check_snapshot(run); /* whoever holds a handle keeps the store from being opened again */
@@ -115,6 +122,7 @@ static void crash(struct run *run)
         run->is_asked = false;
     }
     replay_journal(run);
+    change_range_bytes(run);
     /* Dying in the middle of recovery, any number of times, changes nothing. */
     for (unsigned i = 0; i < 4 && source_random(&run->source, 2); i++) {
         run->f.fail_calls = MEMORY_WRITE | MEMORY_FLUSH;
@@ -130,6 +138,7 @@ static void crash(struct run *run)
 static void disturb(struct run *run, bool failures, bool crashes)
 {
     struct fixture *f = &run->f;
+    if (source_random(&run->source, 4) == 0) change_range_bytes(run);
     uint64_t what = source_random(&run->source, 100);
     if (what < 20) fixture_sync(f);
     else if (what < 25) batch_writer_hurry(f->writer);
