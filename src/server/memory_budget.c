@@ -122,7 +122,8 @@ static uint64_t cache_share(struct memory_budget *budget, const struct mem_usage
     correct(budget, (now->resident ? now->resident : now->allocated) + index + UNSEEN_BYTES);
     aside += budget->off;
     uint64_t share = budget->maxmemory > aside ? budget->maxmemory - aside : 0;
-    return share > MIN_CACHE_BYTES ? share : MIN_CACHE_BYTES;
+    if (share < MIN_CACHE_BYTES) share = MIN_CACHE_BYTES;
+    return share / 100 * (uint64_t)budget->parts->settings.cache.percent;
 }
 
 void memory_budget_cron(struct memory_budget *budget)

@@ -18,6 +18,8 @@
 enum cache_tier { CACHE_NONE, CACHE_WARM, CACHE_HOT };
 
 struct cache_options {
+    int64_t percent;           /* of what maxmemory leaves for the cache, default 100: for the caller,
+                                  who sets the budget */
     int64_t hot_percent;       /* of the byte budget, default 85 */
     int64_t hot_max_entries;   /* 0: bytes alone */
     int64_t warm_max_entries;

@@ -11,6 +11,10 @@
     }
 
 static const struct option option_rows[] = {
+    OPTION("cache-percent", percent, "100", 100, NULL,
+           "How much of the memory that maxmemory leaves for the cache it uses, in percent. 0 turns the\n"
+           "cache off: nothing stays in memory longer than it must, every read goes to LevelDB. For\n"
+           "diagnosis, or where other programs need the memory now and then."),
     OPTION("cache-hot-percent", hot_percent, "85", 100, NULL,
            "The share of the cache's memory that the hot tier may take, in percent. A key that is\n"
            "read or written for the first time enters the warm tier; a second access makes it hot;\n"
