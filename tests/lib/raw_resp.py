@@ -44,7 +44,7 @@ class Reply:
 class Connection:
     """A blocking connection; `port` may be the path of a unix socket."""
 
-    def __init__(self, port, timeout=20):
+    def __init__(self, port, timeout=60):
         if isinstance(port, str):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.settimeout(timeout)
