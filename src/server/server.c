@@ -87,6 +87,7 @@ static void on_store_health(void *context, enum status status, const char *text)
     struct parts *parts = context;
     if (status == parts->store_health && strcmp(text, parts->store_health_text) == 0) return;
     parts->store_health = status;
+    if (parts->keyspace) keyspace_on_store_health(parts->keyspace, status, text);
     (void)snprintf(parts->store_health_text, sizeof parts->store_health_text, "%s", text);
     if (status == STATUS_OK)
         log_write(LOG_NOTICE, "the store works again");

@@ -676,6 +676,12 @@ void keyspace_on_space(struct keyspace *keyspace)
     keyspace_retry_writers(keyspace);
 }
 
+void keyspace_on_store_health(struct keyspace *keyspace, enum status status, const char *text)
+{
+    error_set(&keyspace->store_error, status, "%s", text);
+    keyspace_retry_writers(keyspace);
+}
+
 static void account_pause(struct keyspace *keyspace)
 {
     bool paused = !list_is_empty(&keyspace->space);

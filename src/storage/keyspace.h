@@ -219,6 +219,10 @@ void keyspace_destroy(struct keyspace *keyspace);
 void keyspace_on_applied(struct keyspace *keyspace, uint64_t sequence,
                          const struct settlement *settlements, size_t count);
 void keyspace_on_space(struct keyspace *keyspace);
+/* The store was closed for writing (status and text say why), or works again (STATUS_OK). While it is
+ * closed writes go on as long as journal and cache have room; then they are refused with the text
+ * instead of waiting for what may not come. */
+void keyspace_on_store_health(struct keyspace *keyspace, enum status status, const char *text);
 /* Each turn of the loop, before it sleeps: cache upkeep, end of the journal's turn, woken waiters.
  * Returns the milliseconds after which it wants to be called again even if nothing happens; -1:
  * never. */

@@ -209,7 +209,13 @@ enum status keyspace_commit(struct access *access, bool may_use_reserve, struct 
     size_t count = write_set_count(writes);
     if (count == 0) return STATUS_OK;
     ASSERT(access->base_sequence == journal_next_sequence(journal));
-    if (must_wait(keyspace, access)) return wait_for_space(access);
+    if (must_wait(keyspace, access)) {
+        if (keyspace->store_error.code == STATUS_OK || keyspace->holder)
+            return wait_for_space(access);
+        return error_set(error, keyspace->store_error.code,
+                         "the store is closed for writing and the journal has no more room: %s",
+                         keyspace->store_error.text);
+    }
     note_old_records(keyspace, writes);
     struct journal_append append;
     enum status status =

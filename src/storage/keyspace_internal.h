@@ -67,6 +67,7 @@ struct keyspace {
     struct list space;      /* waiters that want to commit */
     struct waiter *holder;  /* an EXEC with a scan that keeps other writers waiting */
     struct throttle throttle;
+    struct error store_error; /* code STATUS_OK: the store works */
     bool waking;            /* inside the round that wakes waiters */
     int64_t pause_began_us; /* 0: no writer waits */
     struct bookmarks *bookmarks;
