@@ -82,6 +82,7 @@ static void finish_turn(struct journal *journal)
     journal->has_appended = false;
     publish(journal);
     gauge_set(&journal->metrics->appended_sequence, (int64_t)journal->next_sequence - 1);
+    gauge_set(&journal->metrics->unmarked_bytes, (int64_t)journal_unmarked_bytes(journal));
     wake_after_append(journal);
 }
 

@@ -280,6 +280,9 @@ static enum status begin_first(struct journal *journal, struct segment *segment,
     atomic_store(&journal->written_sequence, before);
     atomic_store(&journal->synced_sequence, before);
     atomic_store(&journal->marked_sequence, before);
+    gauge_set(&journal->metrics->appended_sequence, (int64_t)before);
+    gauge_set(&journal->metrics->synced_sequence, (int64_t)before);
+    gauge_set(&journal->metrics->marked_sequence, (int64_t)before);
     atomic_store(&journal->good_sync_began_us, clock_monotonic_us());
     atomic_store(&journal->policy, journal->options->appendfsync);
     journal_begin_segment(journal, segment);
