@@ -133,7 +133,7 @@ static int repair_journal(int argc, char **argv)
         status = error_set_errno(&error, errno, "cannot open '%s'", folder);
     if (status == STATUS_OK) status = store_lock(argv[2], &lock_fd, &error);
     if (status == STATUS_OK) status = journal_repair(folder, &found, &damage, &error);
-    if (lock_fd >= 0) close(lock_fd);
+    if (lock_fd >= 0) store_unlock(lock_fd);
     if (status != STATUS_OK) {
         fprintf(stderr, "kelvin-server: %s\n", error.text);
         return 1;
@@ -141,7 +141,8 @@ static int repair_journal(int argc, char **argv)
     if (damage.code == STATUS_OK)
         printf("%s: no damage found, nothing was changed\n", folder);
     else
-        printf("%s\n%s: cut there; its last record ends at sequence %llu\n", damage.text, folder,
+        printf("%.*s\nthe journal was cut there; its last record ends at sequence %llu\n",
+               (int)strcspn(damage.text, ";"), damage.text,
                (unsigned long long)found.last_sequence);
     return 0;
 }
