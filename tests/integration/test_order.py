@@ -212,27 +212,6 @@ def a_slow_reader_gets_every_byte_and_holds_up_nobody(t):
 
 
 @test
-def a_client_that_only_sends_is_held_back_not_buffered(t):
-    server = t.server("--maxmemory", "128mb", "--maxmemory-clients", "0", "--client-output-buffer-limit",
-                      "normal", 0, 0, 0)
-    client = t.client(server)
-    client.run("SET", "k", b"v" * 100000)
-    greedy = socket.create_connection(("127.0.0.1", server.port))
-    greedy.setblocking(False)
-    request, sent = encode([b"GET", b"k"]) * 100, 0
-    deadline = time.monotonic() + scaled(3, 1)
-    while time.monotonic() < deadline:
-        try:
-            sent += greedy.send(request)
-        except BlockingIOError:
-            time.sleep(0.01)
-    used = int(client.info("memory")["used_memory"])
-    greedy.close()
-    assert used < 600 << 20, (used, sent)
-    expect(client.run("PING"), b"PONG")
-
-
-@test
 def client_pause_holds_writes_then_lets_them_run(t):
     server = t.server()
     client, other = t.client(server), t.client(server)
