@@ -205,14 +205,17 @@ static enum status need_space(struct journal *journal)
     return STATUS_AGAIN;
 }
 
-/* Moves to a ready segment that takes `size` bytes. */
-static enum status switch_segment(struct journal *journal, size_t size)
+/* Moves to a ready segment that takes `size` bytes. Of two or more the last one is not for everybody
+ * until a further one is ready: should that fail, it is what deletes have left (rule 18). */
+static enum status switch_segment(struct journal *journal, size_t size, bool use_reserve)
 {
     size_t bytes = SEGMENT_HEADER_BYTES + size;
     journal_lock(journal);
     struct segment *found = journal->ready.first;
     while (found && found->bytes < bytes) found = found->next;
-    if (!found || atomic_load_explicit(&found->populated, memory_order_acquire) < bytes) {
+    bool is_kept = !use_reserve && journal->prepared_target >= 2 && journal->ready.count == 1;
+    if (!found || is_kept ||
+        atomic_load_explicit(&found->populated, memory_order_acquire) < bytes) {
         if (found)
             atomic_store(&journal->populate_next, bytes);
         else
@@ -220,7 +223,7 @@ static enum status switch_segment(struct journal *journal, size_t size)
         enum status failing = journal->prepare_error.code;
         journal_unlock(journal);
         enum status status = need_space(journal);
-        return found || failing == STATUS_OK ? status : failing;
+        return (found && !is_kept) || failing == STATUS_OK ? status : failing;
     }
     segment_list_remove(&journal->ready, found);
     journal_begin_segment(journal, found);
@@ -277,7 +280,7 @@ static enum status reserve_slowly(struct journal *journal, size_t size, bool use
         return status == STATUS_OK ? STATUS_AGAIN : status;
     }
     if (journal->offset + size > journal->current->bytes) {
-        enum status status = switch_segment(journal, size);
+        enum status status = switch_segment(journal, size, use_reserve);
         if (status != STATUS_OK) return status;
     }
     return find_room(journal, size) ? STATUS_OK : need_space(journal);
