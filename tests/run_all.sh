@@ -3,8 +3,9 @@
 #
 # All tests against a finished build; ends with one line "N passed, N failed".
 #   tests/run_all.sh BUILD_FOLDER
-# Every part prints such a line last; the numbers are added up. The parts: the unit tests, and
-# tests/integration/run BUILD_FOLDER/kelvin-server where that exists.
+# Every part prints such a line last; the numbers are added up. The parts: the unit tests, then
+# tests/integration/run and tests/fault/run with BUILD_FOLDER/kelvin-server. INTEGRATION_FILES in the
+# environment names the files of the second that are wanted; then the third is left out.
 set -u
 
 build=${1:?which build folder?}
@@ -30,12 +31,11 @@ run_part() {
 
 mapfile -t programs < <(find "$build/tests/unit" -name '*_test' -type f -perm -u+x 2>/dev/null | sort)
 run_part "unit tests" tests/unit/run.sh "${programs[@]}"
-for part in tests/run tests/integration/run; do
-    if [ -x "$part" ]; then
-        run_part "$part" "$part" "$build/kelvin-server"
-        break
-    fi
-done
+# shellcheck disable=SC2086 # a list of files
+run_part "integration tests" tests/integration/run "$build/kelvin-server" ${INTEGRATION_FILES:-}
+if [ -z "${INTEGRATION_FILES:-}" ]; then
+    run_part "fault tests" tests/fault/run "$build/kelvin-server"
+fi
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

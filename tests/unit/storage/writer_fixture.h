@@ -59,7 +59,7 @@ struct fixture {
 
 /* Some writes fill the memtable, and it becomes durable before the range that they belong to is in. */
 static struct {
-    struct memory_store *disk;
+    _Atomic(struct memory_store *) disk;
     const struct engine_operations *operations;
     struct engine_operations mine;
     _Atomic uint64_t writes;
@@ -71,17 +71,21 @@ static inline enum status write_and_settle(struct engine *engine, const struct e
     enum status status = settling.operations->write(engine, batch, error);
     uint64_t write = atomic_fetch_add(&settling.writes, 1) * 0x9e3779b97f4a7c15U;
     if (write >> 61) return status;
-    memory_store_switch(settling.disk);
-    memory_store_settle(settling.disk);
+    struct memory_store *disk = atomic_load(&settling.disk);
+    memory_store_switch(disk);
+    memory_store_settle(disk);
     return status;
 }
 
 static inline void settle_sometimes(struct memory_store *disk, struct engine *engine)
 {
-    settling.disk = disk;
-    settling.operations = engine->operations;
-    settling.mine = *engine->operations;
-    settling.mine.write = write_and_settle;
+    atomic_store(&settling.disk, disk);
+    /* Once: a later open may be the writer's own while others use the table. */
+    if (!settling.operations) {
+        settling.operations = engine->operations;
+        settling.mine = *engine->operations;
+        settling.mine.write = write_and_settle;
+    }
     engine->operations = &settling.mine;
 }
 
