@@ -3,7 +3,9 @@
  * Ranges: collecting, sorting, cutting into batches, and the walk over one key's operations. */
 #include "storage/coalesce.h"
 #include "base/memory.h"
+#include "lib/memory_engine.h"
 #include "storage/range.h"
+#include "storage/record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -289,6 +291,44 @@ static void an_old_record_from_the_middle_of_the_walk_is_not_garbage_twice(void 
     assert_int_equal(walk(3, operations, 4), 100);
 }
 
+/* --- a batch --- */
+
+static bool batch_has(const struct engine_batch *batch, struct slice wanted, bool wanted_delete)
+{
+    size_t position = 0;
+    bool is_delete;
+    struct slice key, value;
+    while (engine_batch_next(batch, &position, &is_delete, &key, &value)) {
+        if (is_delete == wanted_delete && slice_equal(key, wanted)) return true;
+    }
+    return false;
+}
+
+/* What a smaller range than the first time took for garbage by mistake (rule 11). */
+static void applied_again_a_head_takes_its_object_off_the_garbage(void **state)
+{
+    struct fixture *f = *state;
+    struct memory_store *disk = memory_store_create();
+    struct coalesce_output output = {0};
+    struct buffer name = {0};
+    struct coalesce_input input = {.range = &f->range, .part = RANGE_KEYS, .end = 1, .slot = 3};
+    record_garbage_name(&name, RECORD_GARBAGE_OBJECT, 77);
+    add_one(f, head(77));
+    range_sort(&f->range);
+    assert_int_equal(memory_store_open(disk, &input.engine, NULL), STATUS_OK);
+    for (int again = 0; again <= 1; again++) {
+        input.again = again;
+        coalesce_begin(&input, &output);
+        assert_int_equal(coalesce_run(&input, &output, NULL), STATUS_OK);
+        assert_int_equal(batch_has(&output.batch, buffer_slice(&name), true), again);
+        assert_int_equal(output.counts[0].keys, 1);
+    }
+    engine_unref(input.engine);
+    coalesce_free(&output);
+    buffer_free(&name);
+    memory_store_destroy(disk);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -300,6 +340,7 @@ int main(void)
         TEST(operations_that_are_in_already_are_passed_over),
         TEST(a_flush_drops_what_came_before_it_and_takes_its_map),
         TEST(damaged_records_are_refused),
+        TEST(applied_again_a_head_takes_its_object_off_the_garbage),
         cmocka_unit_test(an_overwritten_object_is_garbage_and_a_kept_one_is_not),
         cmocka_unit_test(a_moved_object_is_no_garbage),
         cmocka_unit_test(an_old_record_from_the_middle_of_the_walk_is_not_garbage_twice),
