@@ -28,12 +28,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
     COMPACTION_NICE = 10,
+    /* What tables leave of the disk: a store can be opened, which is when LevelDB removes the tables
+     * that a failed compaction left behind. Without it a full disk would stay full. */
+    FREE_FOR_OPENING_BYTES = 4 << 20,
     IO_PRIORITY_WHO_PROCESS = 1,
     IO_PRIORITY_LOWEST = (2 << 13) | 7 /* the best-effort class */
 };
@@ -418,6 +422,16 @@ static int write_all(int fd, const char *data, size_t size)
     return 0;
 }
 
+/* On a small file system a sixteenth of it. */
+static int leave_space_for_opening(int fd, size_t size)
+{
+    struct statvfs info;
+    if (fstatvfs(fd, &info) != 0) return 0;
+    uint64_t kept = (uint64_t)info.f_blocks * info.f_frsize / 16;
+    if (kept > FREE_FOR_OPENING_BYTES) kept = FREE_FOR_OPENING_BYTES;
+    return (uint64_t)info.f_bavail * info.f_frsize < size + kept ? ENOSPC : 0;
+}
+
 int leveldb_files_append(struct leveldb_files *files, const char *path, int fd, const char *data,
                          size_t size)
 {
@@ -425,10 +439,11 @@ int leveldb_files_append(struct leveldb_files *files, const char *path, int fd, 
         counter_add_shared(&files->metrics->log_bytes_dropped, size);
         return 0;
     }
+    enum leveldb_file_kind kind = file_kind(path);
     int error_number = write_begin(files, LEVELDB_APPEND, path);
+    if (!error_number && kind == LEVELDB_TABLE) error_number = leave_space_for_opening(fd, size);
     if (!error_number) error_number = write_all(fd, data, size);
     if (error_number) return write_end(files, error_number);
-    enum leveldb_file_kind kind = file_kind(path);
     counter_add_shared(&files->metrics->writes[kind], 1);
     counter_add_shared(&files->metrics->written_bytes[kind], size);
     return 0;
