@@ -406,11 +406,12 @@ class Test:
         pair = self.pair
         for seen_before in (False, True):
             pair.fresh_start()
-            pair.run(0, [b"SET", b"w", b"1", b"PX", b"40"])
+            # Long enough that both servers are told to watch it while it lives.
+            pair.run(0, [b"SET", b"w", b"1", b"PX", b"500"])
             pair.run(0, [b"WATCH", b"w", b"other"])
             pair.run(0, [b"MULTI"])
             pair.run(0, [b"SET", b"x", b"1"])
-            time.sleep(0.15)
+            time.sleep(0.6)
             if seen_before:
                 pair.run(1, [b"GET", b"w"])
             pair.run(0, [b"EXEC"])

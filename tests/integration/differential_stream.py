@@ -45,7 +45,8 @@ class Stream:
         r = self.random
         if r.random() < 0.1:
             arguments[0] = r.choice([arguments[0].lower(), arguments[0].title()])
-        if r.random() >= 0.08:
+        # A DEBUG SLEEP with another number may take for ever; which commands exist is no matter of chance.
+        if r.random() >= 0.08 or arguments[0].upper() in (b"DEBUG", b"COMMAND"):
             return arguments
         odd = ODD_TIMES if arguments[0].upper() in TIMED else ODD
         way = r.randrange(4)
