@@ -128,8 +128,16 @@ def stop_load(workers):
         worker.finish()
 
 
+def scans_work(client):
+    try:
+        return client.run("DBSIZE") >= 0
+    except Client.Error:  # the store has not yet been opened again
+        return False
+
+
 def verify(t, server, workers):
     client = t.client(server, 90)
+    wait_until(lambda: scans_work(client), 5, "DBSIZE after a fault")
     for worker in workers:
         live = worker.settle(client)
         client.run("SELECT", worker.database)
