@@ -7,10 +7,11 @@ TIME_TOLERANCE = {b"TTL": 1, b"PTTL": 2000, b"EXPIRETIME": 1, b"PEXPIRETIME": 20
 UNORDERED = {b"KEYS", b"COMMAND|LIST"}
 SHAPE_ONLY = {b"TIME", b"LASTSAVE", b"CLIENT|ID", b"CLIENT|INFO", b"CLIENT|LIST", b"MEMORY|USAGE",
               b"MEMORY|STATS", b"MEMORY|DOCTOR", b"OBJECT|IDLETIME", b"INFO", b"RANDOMKEY", b"COMMAND|DOCS",
-              b"COMMAND|COUNT", b"LOLWUT"}
-# In an EXEC a cursor cannot be followed and a count not be asked again; and Redis's own queue still
-# holds the value, which REFCOUNT then counts.
-IN_EXEC_SHAPE_ONLY = {b"SCAN", b"DBSIZE", b"OBJECT|REFCOUNT"}
+              b"COMMAND|COUNT", b"LOLWUT",
+              # Redis's own affair: its copy of a shared integer is not shared, its queue holds values too.
+              b"OBJECT|REFCOUNT"}
+# In an EXEC a cursor cannot be followed and a count not be asked again.
+IN_EXEC_SHAPE_ONLY = {b"SCAN", b"DBSIZE"}
 CONTAINERS = {b"CLIENT", b"COMMAND", b"CONFIG", b"MEMORY", b"OBJECT", b"DEBUG", b"ACL"}
 
 
