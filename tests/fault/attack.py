@@ -130,14 +130,14 @@ def stop_load(workers):
 
 def scans_work(client):
     try:
-        return client.run("DBSIZE") >= 0
+        return len(client.run("SCAN", 0, "COUNT", 1)) == 2
     except Client.Error:  # the store has not yet been opened again
         return False
 
 
 def verify(t, server, workers):
     client = t.client(server, 90)
-    wait_until(lambda: scans_work(client), 5, "DBSIZE after a fault")
+    wait_until(lambda: scans_work(client), 10, "SCAN after a fault")
     for worker in workers:
         live = worker.settle(client)
         client.run("SELECT", worker.database)
