@@ -89,10 +89,6 @@ static void on_store_health(void *context, enum status status, const char *text)
     parts->store_health = status;
     if (parts->keyspace) keyspace_on_store_health(parts->keyspace, status, text);
     (void)snprintf(parts->store_health_text, sizeof parts->store_health_text, "%s", text);
-    if (status == STATUS_OK)
-        log_write(LOG_NOTICE, "the store works again");
-    else
-        log_write(LOG_WARNING, "the store is closed for writing: %s", text);
 }
 
 static void on_acknowledged(void *context)

@@ -26,7 +26,7 @@ enum {
     FORCE_MARKER_PERCENT = 50,
     BUSY_PAUSE_US = 100 * 1000,
     PAUSE_MIN_US = 100 * 1000,
-    PAUSE_MAX_US = 2000 * 1000
+    PAUSE_MAX_US = 1000 * 1000
 };
 
 static const uint64_t never = UINT64_MAX;

@@ -93,7 +93,7 @@ struct batch_writer {
     int64_t reopen_at_us;    /* WRITER_CLOSED */
     int64_t retry_at_us;     /* WRITER_AGAIN: what had failed is not tried before */
     int64_t pause_us;        /* grows with each failure until the store works again */
-    int64_t pause_min_us, pause_max_us; /* 100 ms, 2 s; tests have less time */
+    int64_t pause_min_us, pause_max_us; /* 100 ms, 1 s; tests have less time */
     int64_t closed_since_us;
     bool barriers_fail;  /* it failed a second time: barriers get `health` */
     bool readers_out;    /* since the store was closed */
