@@ -186,7 +186,7 @@ bench: all benches
 	$(if $(wildcard tests/bench/run),tests/bench/run $(SERVER) $(BENCH),@echo "there is no tests/bench/run yet")
 
 torture: all
-	$(if $(wildcard tests/torture/run),tests/torture/run $(SERVER),@echo "there is no tests/torture/run yet")
+	tests/fault/run $(SERVER) --long
 
 fuzz:
 	deps/install.sh run lint
