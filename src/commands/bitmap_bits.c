@@ -48,10 +48,12 @@ void bitmap_setbit(struct command_run *run)
         char *byte = string_memory(run, 1);
         if (!byte) return;
         *byte = (char)(bit ? old | mask : old & ~mask);
+        run->access.unseen = !grows && was_set == bit; /* only the encoding becomes raw */
         if (!run_found(run, string_write(&run->access, run_database(run), key,
                                          exists ? &view : NULL, offset / 8, slice_make(byte, 1),
                                          STRING_RAW)))
             return;
+        run->access.unseen = false;
     }
     reply_integer(run->reply, was_set);
 }

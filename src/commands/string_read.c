@@ -24,8 +24,11 @@ char *string_memory(struct command_run *run, size_t size)
 
 bool string_make_raw(struct command_run *run, struct slice key, const struct key_view *view)
 {
-    return run_found(run, string_write(&run->access, run_database(run), key, view,
-                                       string_view_bytes(view), slice_make("", 0), STRING_RAW));
+    run->access.unseen = true; /* Redis changes the encoding without telling anybody */
+    enum found found = string_write(&run->access, run_database(run), key, view,
+                                    string_view_bytes(view), slice_make("", 0), STRING_RAW);
+    run->access.unseen = false;
+    return run_found(run, found);
 }
 
 bool string_copy_range(struct command_run *run, const struct key_view *view, uint64_t offset,

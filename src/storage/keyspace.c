@@ -267,6 +267,7 @@ void access_begin(struct access *access, struct keyspace *keyspace, struct write
     /* No keyspace yet: the server is loading, and what may run then touches no key. */
     if (keyspace) cache_set_time(keyspace->cache, (uint32_t)(now_ms / 1000));
     access->base_sequence = keyspace ? journal_next_sequence(keyspace->parts.journal) : 0;
+    access->unseen = false;
     access->in_transaction = access->no_touch = access->keep_expired = false;
     access->map = NULL;
     access->hinted_key = (struct slice){NULL, 0};
@@ -325,7 +326,9 @@ void access_depend(struct access *access, uint64_t sequence)
 struct pending *access_add(struct access *access, const struct pending *pending)
 {
     ASSERT(access->base_sequence == journal_next_sequence(access->keyspace->parts.journal));
-    return write_set_add(access->writes, pending);
+    struct pending *added = write_set_add(access->writes, pending);
+    added->unseen = access->unseen;
+    return added;
 }
 
 void access_fail(struct access *access, enum status status, const char *text)

@@ -55,6 +55,7 @@ struct access {
     struct slice hinted_key; /* a key whose hash is known already; data NULL: none */
     uint64_t hinted_hash;
     bool in_transaction;
+    bool unseen;            /* what is written now changes no byte: WATCH shall not notice it */
     bool no_touch;          /* CLIENT NO-TOUCH: reads do not change access times */
     bool keep_expired;      /* do not delete expired keys on reads (CLIENT PAUSE WRITE) */
     struct database_map *map; /* this run's own number -> database, once FLUSH or SWAPDB changed it */

@@ -89,7 +89,7 @@ void watch_note_key(struct keyspace *keyspace, const struct database *database,
                     const struct pending *pending)
 {
     struct watch_table *table = keyspace->watches;
-    if (table->count == 0) return;
+    if (table->count == 0 || pending->unseen) return;
     unsigned number = (unsigned)(database - keyspace->databases);
     LIST_FOR_EACH(node, &table->buckets[pending->hash % WATCH_BUCKETS])
     {

@@ -14,6 +14,7 @@ struct pending {
     uint64_t hash;  /* hash_key(operation.key) */
     uint16_t table; /* cache table that it goes to; 0 for database operations */
     bool expires;   /* a DELETE because the time had come, not because a client said so */
+    bool unseen;    /* changes nothing that a client could see: WATCH does not notice it */
     uint32_t earlier;    /* the set's: position + 1 of the operation before it on the same record */
     struct entry *found; /* commit's: the cached entry that it replaces */
 };
