@@ -33,8 +33,9 @@ static const struct option rows[] = {
     {"journal-max-size", NULL, OPTION_BYTES, OPTION_LIVE, FIELD(journal_max_bytes), "0", 0, INT64_MAX,
      NULL, "bytes",
      "How much of the journal may wait to be applied and made durable in LevelDB. Writers are\n"
-     "slowed from 80% on and paused at 100%. A larger journal takes longer bursts, and takes\n"
-     "longer to apply after a crash. 0: 2gb, about what is applied in 10 seconds."},
+     "slowed from half of it on and paused when it is full. A larger journal takes longer bursts,\n"
+     "and takes longer to apply after a crash: 20 to 80 MB a second were measured on two\n"
+     "processors, small values at random among 10 million keys. 0: 2gb."},
     {"journal-prepared-segments", NULL, OPTION_INTEGER, 0, FIELD(journal_prepared_segments), "2", 1,
      64, NULL, NULL,
      "How many journal files are kept ready ahead of the one that is written. The last of them is\n"
