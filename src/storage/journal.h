@@ -29,7 +29,7 @@ struct journal_options {
     int journal_io;                /* enum journal_io; auto: mmap where pages can be locked and the
                                       file system is not copy-on-write, else write */
     int64_t journal_segment_bytes; /* 64 MiB (min 64 KiB, for tests) */
-    int64_t journal_max_bytes;     /* unapplied + unmarked bytes at which writers are paused; 0: 2 GiB */
+    int64_t journal_max_bytes;     /* unapplied + unmarked bytes that pause writers; 0: 2 GiB */
     int64_t journal_prepared_segments; /* ahead of the append position, default 2 */
     int64_t disk_reserve_bytes;    /* the reserve file (rule 18), default 128 MiB; 0: none */
 };
