@@ -328,13 +328,6 @@ void dispatch_run_queued(struct command_run *run, const struct command *command,
     run->argv = outer_argv;
 }
 
-static void reply_commit_error(struct command_run *run, enum status status,
-                               const struct error *error)
-{
-    (void)status;
-    reply_error_format(run->reply, "MISCONF %s", error->text);
-}
-
 /* Runs the handler and commits. False: it has to wait, and nothing has happened. */
 static bool run_once(struct command_run *run)
 {
@@ -342,10 +335,7 @@ static bool run_once(struct command_run *run)
     struct reply_mark mark = reply_get_mark(run->reply);
     struct waiter *waiter = access->waiter;
     if (waiter->failed && !state.parking->asked) {
-        /* What it waited for could not be had. */
-        reply_error_format(run->reply, "%s %s",
-                           waiter->error.code == STATUS_NO_MEMORY ? "OOM" : "ERR",
-                           waiter->error.text);
+        run_found(run, FOUND_ERROR); /* what it waited for could not be had */
         return true;
     }
     if (!(run->command->flags & COMMAND_NEEDS_VALUES) || load_keys(run))
@@ -370,7 +360,7 @@ static bool run_once(struct command_run *run)
         if (status != STATUS_OK) {
             access_abandon(access);
             reply_rollback(run->reply, mark);
-            reply_commit_error(run, status, &error);
+            reply_error_format(run->reply, "MISCONF %s", error.text);
         }
     }
     return true;

@@ -66,7 +66,6 @@ bool run_reply_string_range(struct command_run *run, const struct key_view *view
 void run_syntax_error(struct command_run *run);    /* "ERR syntax error" */
 void run_wrong_type(struct command_run *run);
 void run_arity_error(struct command_run *run);
-void run_unknown_subcommand(struct command_run *run); /* "ERR unknown subcommand 'x'. Try NAME HELP." */
 /* A help reply: the lines, framed as Redis does (header and HELP lines added). */
 void run_reply_help(struct command_run *run, const char *const *lines, size_t count);
 /* Waits for a barrier (CHECKPOINT, DEBUG RELOAD). On the first run it parks (false: return); when the
@@ -94,14 +93,11 @@ struct server {
     void (*shutdown_abort)(struct command_run *run);
     const char *(*password)(void);                /* requirepass; "" none */
     int64_t (*last_save_s)(void);                 /* LASTSAVE: unix time of the last durable marker */
-    /* Worker jobs refresh these; the loop reads. */
-    uint64_t (*used_memory)(void);
     bool (*debug_allowed)(const struct session *session); /* enable-debug-command */
     void (*enable_active_expire)(bool on);
     void (*memory_doctor)(struct buffer *out);
     void (*memory_stats)(struct command_run *run);
     bool loading;                                 /* -LOADING */
-    bool protected_mode;
     int64_t proto_max_bulk_bytes;                 /* the longest string; proto-max-bulk-len */
 };
 enum { SHUTDOWN_SAVE = 1, SHUTDOWN_NOSAVE = 2, SHUTDOWN_NOW = 4, SHUTDOWN_FORCE = 8 };

@@ -62,11 +62,7 @@ void parking_leave(struct parking *parking)
 void parking_give_back(struct parking *parking)
 {
     parking_leave(parking);
-    struct waiter *waiter = &parking->waiter;
-    if (server.keyspace && (waiter->pending || waiter->pins || waiter->scans || waiter->failed ||
-                            waiter->holds_writers || waiter->counted >= 0 ||
-                            list_is_linked(&waiter->ready) || list_is_linked(&waiter->space)))
-        waiter_release(server.keyspace, waiter);
+    if (server.keyspace) waiter_release(server.keyspace, &parking->waiter);
     if (state.spare)
         mem_free(parking);
     else

@@ -143,16 +143,6 @@ static size_t upper_name(const struct command_run *run, char *out, size_t size)
     return n;
 }
 
-void run_unknown_subcommand(struct command_run *run)
-{
-    char name[64];
-    upper_name(run, name, sizeof name);
-    struct slice given = run->argv[1];
-    reply_error_format(run->reply, "ERR unknown subcommand or wrong number of arguments for '%.*s'. "
-                       "Try %s HELP.",
-                       given.size < 128 ? (int)given.size : 128, given.data, name);
-}
-
 void run_reply_help(struct command_run *run, const char *const *lines, size_t count)
 {
     char name[64];

@@ -146,11 +146,6 @@ int transaction_queued(const struct session *session)
     return transaction_is_open(session) ? session->transaction->count : -1;
 }
 
-size_t transaction_watched(const struct session *session)
-{
-    return session->transaction ? session->transaction->watched : 0;
-}
-
 size_t transaction_memory_bytes(const struct session *session)
 {
     return session->transaction ? session->transaction->memory_bytes : 0;

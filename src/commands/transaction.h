@@ -26,7 +26,6 @@ bool transaction_is_dirty(const struct session *session, int64_t now_ms);
 /* For CLIENT LIST: queued commands (-1: not in MULTI) and watched keys, and the memory of the
  * queue. */
 int transaction_queued(const struct session *session);
-size_t transaction_watched(const struct session *session);
 size_t transaction_memory_bytes(const struct session *session);
 
 /* Runs one command of an EXEC inside `run`'s access (dispatch.c): checks nothing but the handler.

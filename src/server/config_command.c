@@ -173,7 +173,6 @@ static enum status apply(const struct change *changes, int count, struct error *
     if (status != STATUS_OK) return status;
     log_set_level((enum log_level)settings->server.loglevel);
     server.proto_max_bulk_bytes = settings->net.proto_max_bulk_bytes;
-    server.protected_mode = settings->net.protected_mode;
     memory_budget_cron(parts->budget);
     return STATUS_OK;
 }

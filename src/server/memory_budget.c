@@ -137,8 +137,6 @@ void memory_budget_cron(struct memory_budget *budget)
     if (now.allocated > budget->peak) budget->peak = now.allocated;
     if (!parts->cache) return;
     cache_set_budget(parts->cache, cache_share(budget, &now));
-    if (parts->keyspace)
-        keyspace_set_other_memory(parts->keyspace, net_client_memory_bytes(parts->net));
 }
 
 uint64_t memory_budget_machine(const struct memory_budget *budget)

@@ -295,11 +295,6 @@ static int64_t last_save_s(void)
     return state.last_save_s;
 }
 
-static uint64_t used_memory(void)
-{
-    return mem_allocated_bytes();
-}
-
 static bool debug_allowed(const struct session *session)
 {
     int who = state.parts->settings.server.enable_debug_command;
@@ -357,13 +352,11 @@ static void fill_server(struct parts *parts)
     server.shutdown_abort = shutdown_abort;
     server.password = password;
     server.last_save_s = last_save_s;
-    server.used_memory = used_memory;
     server.debug_allowed = debug_allowed;
     server.enable_active_expire = enable_active_expire;
     server.memory_doctor = memory_doctor;
     server.memory_stats = memory_stats;
     server.loading = true;
-    server.protected_mode = parts->settings.net.protected_mode;
     server.proto_max_bulk_bytes = parts->settings.net.proto_max_bulk_bytes;
     state.last_save_s = clock_wall_ms() / 1000;
     info_init(parts);
@@ -463,6 +456,7 @@ static void let_signals_hurry(void)
 static void stop_storage(struct parts *parts)
 {
     struct error error = {0};
+    if (parts->keyspace) keyspace_stop(parts->keyspace);
     int64_t patience_ms = state.hurry ? 0 : STORE_STOP_MS;
     if (parts->batch_writer &&
         batch_writer_stop(parts->batch_writer, patience_ms, &error) != STATUS_OK)

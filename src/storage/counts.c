@@ -16,12 +16,6 @@ static size_t place_of(const struct counts *counts, uint64_t db_id)
     return place; /* plus one; 0: not there */
 }
 
-const struct count_database *counts_find(const struct counts *counts, uint64_t db_id)
-{
-    size_t place = place_of(counts, db_id);
-    return place ? &counts->databases[place - 1] : NULL;
-}
-
 struct count_database *counts_of(struct counts *counts, uint64_t db_id)
 {
     size_t place = place_of(counts, db_id);

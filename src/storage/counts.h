@@ -29,9 +29,8 @@ struct counts {
 enum status counts_load(struct counts *counts, struct engine *engine, struct error *error);
 void counts_free(struct counts *counts);
 
-/* Valid until another database is added or forgotten. `counts_find`: NULL when it has no row. */
+/* Valid until another database is added or forgotten. */
 struct count_database *counts_of(struct counts *counts, uint64_t db_id);
-const struct count_database *counts_find(const struct counts *counts, uint64_t db_id);
 struct count_pair counts_sum(const struct count_database *database);
 
 /* The loop starts with the sums as they are now. */

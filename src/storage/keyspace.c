@@ -140,11 +140,6 @@ const struct keyspace_parts *keyspace_parts(const struct keyspace *keyspace)
     return &keyspace->parts;
 }
 
-void keyspace_set_other_memory(struct keyspace *keyspace, uint64_t bytes)
-{
-    keyspace->other_memory = bytes;
-}
-
 /* --- waiters --- */
 
 void waiter_init(struct waiter *waiter, void (*wake)(struct waiter *waiter))
@@ -201,8 +196,24 @@ void waiters_fail(struct list *source, enum status status, const char *text)
     }
 }
 
+static bool is_untouched(const struct keyspace *keyspace, const struct waiter *waiter)
+{
+    return !waiter->pending && !waiter->pins && !waiter->scans && !waiter->failed &&
+           waiter->counted < 0 && keyspace->holder != waiter && !list_is_linked(&waiter->ready) &&
+           !list_is_linked(&waiter->space);
+}
+
+/* Loads that had to wait for memory may be asked for again, in the order in which they came. */
+static void retry_admission(struct keyspace *keyspace)
+{
+    struct list_node *node;
+    while ((node = list_pop_front(&keyspace->admission)))
+        waiter_ready(keyspace, LIST_ENTRY(node, struct waiter, space));
+}
+
 void waiter_release(struct keyspace *keyspace, struct waiter *waiter)
 {
+    if (is_untouched(keyspace, waiter)) return; /* the usual: the command found all it needed */
     LIST_FOR_EACH_SAFE(node, after, &waiter->links)
         wait_link_free(LIST_ENTRY(node, struct wait_link, in_waiter));
     waiter->pending = 0;
@@ -213,6 +224,7 @@ void waiter_release(struct keyspace *keyspace, struct waiter *waiter)
     waiter->pins = NULL;
     waiter->pin_count = waiter->pin_capacity = 0;
     keyspace->pinned_load_bytes -= waiter->pinned_bytes;
+    if (waiter->pinned_bytes) retry_admission(keyspace);
     waiter->pinned_bytes = waiter->pinned_key_bytes = 0;
     waiter->failed = false;
     waiter->counted = -1;
@@ -220,12 +232,6 @@ void waiter_release(struct keyspace *keyspace, struct waiter *waiter)
     if (keyspace->holder == waiter) {
         keyspace->holder = NULL;
         keyspace_retry_writers(keyspace);
-    }
-    waiter->holds_writers = false;
-    struct list_node *node = list_first(&keyspace->admission);
-    if (node) {
-        list_remove(node);
-        waiter_ready(keyspace, LIST_ENTRY(node, struct waiter, space));
     }
 }
 
@@ -250,6 +256,46 @@ static void wake_waiters(struct keyspace *keyspace)
         waiter->wake(waiter);
     }
     keyspace->waking = false;
+}
+
+/* --- jobs --- */
+
+void keyspace_send_later(struct keyspace_job *job)
+{
+    if (job->keyspace->stopped) {
+        job->drop(job);
+        return;
+    }
+    list_push_back(&job->keyspace->unsent, &job->unsent);
+}
+
+void keyspace_send_job(struct keyspace_job *job, enum job_lane lane, enum job_kind kind)
+{
+    job->job.lane = lane;
+    job->job.kind = kind;
+    job->job.home = job->keyspace->parts.loop;
+    if (job->keyspace->stopped ||
+        job_queue_submit(job->keyspace->parts.jobs, &job->job) != STATUS_OK)
+        keyspace_send_later(job);
+}
+
+void keyspace_send_unsent(struct keyspace *keyspace)
+{
+    if (list_is_empty(&keyspace->unsent)) return;
+    struct list round;
+    list_init(&round);
+    struct list_node *node;
+    while ((node = list_pop_front(&keyspace->unsent))) list_push_back(&round, node);
+    while ((node = list_pop_front(&round))) {
+        struct keyspace_job *job = LIST_ENTRY(node, struct keyspace_job, unsent);
+        keyspace_send_job(job, job->job.lane, job->job.kind);
+    }
+}
+
+void keyspace_stop(struct keyspace *keyspace)
+{
+    keyspace->stopped = true;
+    keyspace_send_unsent(keyspace);
 }
 
 /* --- a run --- */
@@ -671,7 +717,7 @@ void keyspace_on_applied(struct keyspace *keyspace, uint64_t sequence,
         database->settled_keys = settlements[i].total_keys;
     }
     keyspace_retry_writers(keyspace);
-    keyspace_send_loads(keyspace);
+    keyspace_send_unsent(keyspace);
 }
 
 void keyspace_on_space(struct keyspace *keyspace)
@@ -713,7 +759,7 @@ void keyspace_cron(struct keyspace *keyspace)
     int64_t now_ms = clock_wall_ms();
     cache_set_time(keyspace->cache, (uint32_t)(now_ms / 1000));
     cache_age(keyspace->cache, AGE_STEPS);
-    keyspace_send_loads(keyspace);
+    keyspace_send_unsent(keyspace);
     keyspace_retry_writers(keyspace); /* whatever it was that they waited for */
     gauge_set(&keyspace->metrics->pinned_load_bytes, (int64_t)keyspace->pinned_load_bytes);
     if (keyspace->options->active_expire) expiry_cycle_run(keyspace, now_ms);

@@ -32,7 +32,6 @@ struct waiter {
     size_t pin_count, pin_capacity;
     uint64_t pinned_bytes, pinned_key_bytes; /* the latter without chunks of strings */
     int64_t counted;     /* DBSIZE: the exact count that its barrier brought; -1: none */
-    bool holds_writers;  /* an EXEC with a scan: other writers wait until it has run (rule 8) */
     bool failed;         /* a load or scan failed: the error for the client is in `error` */
     struct error error;
 };
@@ -214,6 +213,9 @@ struct keyspace_parts {
 struct keyspace *keyspace_create(const struct keyspace_options *options,
                                  struct keyspace_metrics *metrics,
                                  const struct keyspace_parts *parts, bool start_empty);
+/* No client waits any more, and the job queue is about to end: jobs that it had no room for are
+ * dropped, and none is sent from now on. What runs is still delivered before keyspace_destroy. */
+void keyspace_stop(struct keyspace *keyspace);
 void keyspace_destroy(struct keyspace *keyspace);
 
 /* The batch writer's and journal's events arrive here (see those headers). */
@@ -237,7 +239,5 @@ const struct keyspace_parts *keyspace_parts(const struct keyspace *keyspace);
  * waiter->failed and waiter->error tell. */
 void keyspace_barrier(struct keyspace *keyspace, struct waiter *waiter, enum barrier_kind kind,
                       bool reload);
-/* Bytes of clients' buffers and the like that the memory budget has to hold beside the cache. */
-void keyspace_set_other_memory(struct keyspace *keyspace, uint64_t bytes);
 
 #endif

@@ -38,7 +38,13 @@ struct database_map {
     size_t flushed_all_at;      /* the place of the last FLUSHALL in the write set */
 };
 
-struct load;
+/* A job of the keyspace's. When the queue has no room it waits in keyspace->unsent. */
+struct keyspace_job {
+    struct job job; /* first */
+    struct list_node unsent;
+    struct keyspace *keyspace;
+    void (*drop)(struct keyspace_job *job); /* instead of sending it, once the keyspace has stopped */
+};
 
 /* See keyspace_throttle.c. */
 struct throttle {
@@ -58,9 +64,8 @@ struct keyspace {
     uint16_t element_table;
     uint64_t epoch;         /* moves when element_table is replaced */
     uint64_t applied;
-    uint64_t next_load;
     struct list loads;      /* every load under way */
-    struct list unsent;     /* those that the job queue had no room for, or that must try again */
+    struct list unsent;     /* jobs that the queue had no room for, or that must try again */
     uint64_t pinned_load_bytes;
     struct list admission;  /* waiters (link: space) whose loads must wait for memory */
     struct list ready;      /* waiters to wake at the end of the turn */
@@ -68,13 +73,13 @@ struct keyspace {
     struct waiter *holder;  /* an EXEC with a scan that keeps other writers waiting */
     struct throttle throttle;
     struct error store_error; /* code STATUS_OK: the store works */
+    bool stopped;           /* no job is sent any more */
     bool waking;            /* inside the round that wakes waiters */
     int64_t pause_began_us; /* 0: no writer waits */
     struct bookmarks *bookmarks;
     struct watch_table *watches;
     struct expiry_cycle *expiry;
     struct dead_object *dead; /* objects whose cached chunks are to be dropped */
-    uint64_t other_memory;
 };
 
 /* Joins a waiter to what it waits for. Freed by whichever side ends first. */
@@ -118,6 +123,12 @@ void keyspace_retry_writers(struct keyspace *keyspace);
 void keyspace_object_died(struct keyspace *keyspace, struct object_head head);
 bool keyspace_drop_dead(struct keyspace *keyspace, unsigned steps);
 
+/* Sends it now; `keyspace`, `drop` and the job's run and done are set. */
+void keyspace_send_job(struct keyspace_job *job, enum job_lane lane, enum job_kind kind);
+/* Sends it when keyspace_send_unsent is called next. */
+void keyspace_send_later(struct keyspace_job *job);
+void keyspace_send_unsent(struct keyspace *keyspace);
+
 /* --- keyspace_load.c --- */
 /* The key, or with `object_id` the chunks first .. first+count-1, are not in memory: load them. */
 void keyspace_load_key(struct access *access, const struct database *database, struct slice key,
@@ -128,7 +139,6 @@ void keyspace_load_chunks(struct access *access, uint64_t object_id, uint32_t fi
 void keyspace_cancel_load(struct keyspace *keyspace, struct entry *placeholder);
 /* The access has met a placeholder. */
 void keyspace_join_load(struct access *access, struct entry *placeholder);
-void keyspace_send_loads(struct keyspace *keyspace);
 
 /* --- keyspace_throttle.c --- */
 bool throttle_must_wait(struct keyspace *keyspace);

@@ -9,12 +9,9 @@
 #include "base/clock.h"
 
 struct load {
-    struct job job;
+    struct keyspace_job base;  /* first */
     struct list_node node;     /* in keyspace->loads */
-    struct list_node unsent;   /* in keyspace->unsent */
     struct list waiters;       /* of wait_link */
-    struct keyspace *keyspace;
-    uint64_t number;
     uint64_t epoch;            /* of the element table */
     int64_t began_us;
     bool cancelled;            /* all that it was for has been overwritten */
@@ -81,7 +78,7 @@ static void load_run(struct job *job)
     struct engine *engine;
     buffer_clear(&load->bytes);
     load->exists = false;
-    load->status = store_acquire(load->keyspace->parts.store, &engine, &load->error);
+    load->status = store_acquire(load->base.keyspace->parts.store, &engine, &load->error);
     if (load->status != STATUS_OK) return;
     if (load->db_id)
         read_key(load, engine);
@@ -94,16 +91,22 @@ static void load_run(struct job *job)
 
 static void load_free(struct load *load)
 {
+    ASSERT(list_is_empty(&load->waiters));
     list_remove(&load->node);
     buffer_free(&load->bytes);
     mem_free(load->sizes);
     mem_free(load);
 }
 
+static void load_drop(struct keyspace_job *job)
+{
+    load_free((struct load *)(void *)job);
+}
+
 /* Whether the load's table is still the one that its record belongs to. */
 static bool table_is_current(const struct load *load)
 {
-    struct keyspace *keyspace = load->keyspace;
+    struct keyspace *keyspace = load->base.keyspace;
     if (!load->db_id) return load->epoch == keyspace->epoch;
     const struct database *database = keyspace_database_by_id(keyspace, load->db_id);
     return database && database->table == load->table;
@@ -129,7 +132,7 @@ static uint64_t load_budget(const struct keyspace *keyspace)
  * the single large request that memory has room for. */
 static bool asks_too_much(const struct load *load, struct waiter *waiter)
 {
-    if (!load->db_id || waiter->pinned_key_bytes <= load_budget(load->keyspace)) return false;
+    if (!load->db_id || waiter->pinned_key_bytes <= load_budget(load->base.keyspace)) return false;
     waiter->failed = true;
     error_set(&waiter->error, STATUS_NO_MEMORY,
               "command not allowed when used memory > 'maxmemory'.");
@@ -138,7 +141,7 @@ static bool asks_too_much(const struct load *load, struct waiter *waiter)
 
 static void pin_for_waiters(struct load *load, struct entry *entry)
 {
-    struct keyspace *keyspace = load->keyspace;
+    struct keyspace *keyspace = load->base.keyspace;
     LIST_FOR_EACH(node, &load->waiters)
     {
         struct waiter *waiter = LIST_ENTRY(node, struct wait_link, in_source)->waiter;
@@ -160,7 +163,7 @@ static void pin_for_waiters(struct load *load, struct entry *entry)
 static void settle_record(struct load *load, struct slice key, uint64_t hash,
                           const struct cache_value *value)
 {
-    struct cache *cache = load->keyspace->cache;
+    struct cache *cache = load->base.keyspace->cache;
     struct entry *entry = cache_find(cache, load->table, key, hash);
     if (!entry || entry->state != ENTRY_LOADING || placeholder_load(entry) != load) return;
     if (load->status != STATUS_OK) {
@@ -203,17 +206,12 @@ static void settle_chunks(struct load *load)
     }
 }
 
-static void send_later(struct load *load)
-{
-    list_push_back(&load->keyspace->unsent, &load->unsent);
-}
-
 static void load_done(struct job *job)
 {
     struct load *load = (struct load *)(void *)job;
-    struct keyspace *keyspace = load->keyspace;
+    struct keyspace *keyspace = load->base.keyspace;
     if (load->status == STATUS_AGAIN && !load->cancelled) {
-        send_later(load); /* the store is catching up (rule 13) */
+        keyspace_send_later(&load->base); /* the store is catching up (rule 13) */
         return;
     }
     if (table_is_current(load)) {
@@ -232,27 +230,15 @@ static void load_done(struct job *job)
     gauge_set(&keyspace->metrics->loading, gauge_get(&keyspace->metrics->loading) - 1);
     waiters_release(keyspace, &load->waiters);
     load_free(load);
-    keyspace_send_loads(keyspace);
+    keyspace_send_unsent(keyspace);
 }
 
 static void send_load(struct load *load)
 {
-    load->job.lane = JOB_READ;
-    load->job.kind = JOB_KIND_GET;
-    load->job.run = load_run;
-    load->job.done = load_done;
-    load->job.home = load->keyspace->parts.loop;
-    if (job_queue_submit(load->keyspace->parts.jobs, &load->job) != STATUS_OK) send_later(load);
-}
-
-void keyspace_send_loads(struct keyspace *keyspace)
-{
-    if (list_is_empty(&keyspace->unsent)) return;
-    struct list round;
-    list_init(&round);
-    struct list_node *node;
-    while ((node = list_pop_front(&keyspace->unsent))) list_push_back(&round, node);
-    while ((node = list_pop_front(&round))) send_load(LIST_ENTRY(node, struct load, unsent));
+    load->base.job.run = load_run;
+    load->base.job.done = load_done;
+    load->base.drop = load_drop;
+    keyspace_send_job(&load->base, JOB_READ, JOB_KIND_GET);
 }
 
 /* Admission, in order and by bytes: who already holds entries goes on, others wait for their turn
@@ -278,8 +264,7 @@ static struct load *load_create(struct access *access, size_t key_size)
 {
     struct keyspace *keyspace = access->keyspace;
     struct load *load = mem_calloc(1, sizeof *load + key_size);
-    load->keyspace = keyspace;
-    load->number = ++keyspace->next_load;
+    load->base.keyspace = keyspace;
     load->began_us = clock_monotonic_us();
     load->key_size = key_size;
     list_init(&load->waiters);
@@ -294,7 +279,7 @@ static void put_placeholder(struct load *load, struct slice key, uint64_t hash)
     struct cache_value value = {.value = slice_make(&load, sizeof load),
                                 .expire_at_ms = -1,
                                 .state = ENTRY_LOADING};
-    cache_put(load->keyspace->cache, load->table, key, hash, &value);
+    cache_put(load->base.keyspace->cache, load->table, key, hash, &value);
 }
 
 void keyspace_load_key(struct access *access, const struct database *database, struct slice key,

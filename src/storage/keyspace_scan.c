@@ -82,11 +82,10 @@ static const struct bookmark *bookmark_find(const struct bookmarks *bookmarks, u
 enum scan_state { SCAN_UNDER_WAY, SCAN_DONE, SCAN_FAILED };
 
 struct scan_result {
-    struct job job;
+    struct keyspace_job base; /* first */
     struct barrier barrier;
     struct scan_result *next; /* of the same waiter, in order of asking */
     struct list waiters;      /* of wait_link: at most one */
-    struct keyspace *keyspace;
     enum scan_state state;
     bool orphan;              /* its waiter is gone */
     enum scan_kind kind;
@@ -196,7 +195,7 @@ static void walk(struct scan_result *scan, struct engine_iterator *iterator)
         }
         if (is_wanted(scan, key, engine->iterator_value(iterator))) take_key(scan, key);
         if (looked % CURRENT_CHECK_RECORDS == 0 &&
-            !store_is_current(scan->keyspace->parts.store, scan->engine)) {
+            !store_is_current(scan->base.keyspace->parts.store, scan->engine)) {
             scan->replaced = true;
             break;
         }
@@ -302,7 +301,7 @@ static void scan_run(struct job *job)
 {
     struct scan_result *scan = (struct scan_result *)(void *)job;
     if (!scan->engine) {
-        scan->status = store_acquire(scan->keyspace->parts.store, &scan->engine, &scan->error);
+        scan->status = store_acquire(scan->base.keyspace->parts.store, &scan->engine, &scan->error);
         if (scan->status != STATUS_OK) return;
     }
     const struct engine_operations *engine = scan->engine->operations;
@@ -325,7 +324,7 @@ static void scan_end(struct scan_result *scan, enum status status, const char *t
 {
     scan->state = status == STATUS_OK ? SCAN_DONE : SCAN_FAILED;
     if (status != STATUS_OK) error_set(&scan->error, status, "%s", text);
-    waiters_release(scan->keyspace, &scan->waiters);
+    waiters_release(scan->base.keyspace, &scan->waiters);
     if (scan->orphan) scan_free(scan);
 }
 
@@ -353,16 +352,23 @@ static void scan_job_done(struct job *job)
     scan_end(scan, scan->status, scan->error.text);
 }
 
+/* The server stops: a snapshot may be given back on this thread now. */
+static void scan_drop(struct keyspace_job *job)
+{
+    struct scan_result *scan = (struct scan_result *)(void *)job;
+    ASSERT(scan->orphan);
+    if (scan->snapshot) scan->engine->operations->snapshot_release(scan->engine, scan->snapshot);
+    if (scan->engine) engine_unref(scan->engine);
+    scan_free(scan);
+}
+
 static void send_scan(struct scan_result *scan)
 {
-    scan->job.lane = JOB_SCAN;
-    scan->job.kind = JOB_KIND_SCAN;
-    scan->job.run = scan_run;
-    scan->job.done = scan_job_done;
-    scan->job.home = scan->keyspace->parts.loop;
-    counter_add(&scan->keyspace->metrics->scans, 1);
-    if (job_queue_submit(scan->keyspace->parts.jobs, &scan->job) != STATUS_OK)
-        scan_end(scan, STATUS_BUSY, "too many scans at once");
+    scan->base.job.run = scan_run;
+    scan->base.job.done = scan_job_done;
+    scan->base.drop = scan_drop;
+    counter_add(&scan->base.keyspace->metrics->scans, 1);
+    keyspace_send_job(&scan->base, JOB_SCAN, JOB_KIND_SCAN);
 }
 
 static void scan_barrier_done(struct barrier *barrier)
@@ -382,7 +388,7 @@ static void send_barrier(struct scan_result *scan)
 {
     scan->barrier.kind = BARRIER_SNAPSHOT;
     scan->barrier.done = scan_barrier_done;
-    batch_writer_barrier(scan->keyspace->parts.batch_writer, &scan->barrier);
+    batch_writer_barrier(scan->base.keyspace->parts.batch_writer, &scan->barrier);
 }
 
 static void scan_again(struct scan_result *scan)
@@ -398,7 +404,7 @@ static struct scan_result *scan_create(struct access *access, const struct scan_
 {
     struct scan_result *scan = mem_calloc(1, sizeof *scan);
     list_init(&scan->waiters);
-    scan->keyspace = access->keyspace;
+    scan->base.keyspace = access->keyspace;
     scan->kind = request->kind;
     scan->db_id = access_database(access, request->number)->db_id;
     scan->count = request->count;
@@ -411,7 +417,7 @@ static struct scan_result *scan_create(struct access *access, const struct scan_
         buffer_append_slice(&scan->after, bookmark->key);
     }
     if (getrandom(&scan->random, sizeof scan->random, GRND_NONBLOCK) != sizeof scan->random)
-        scan->random = (uint64_t)access->now_ms * 2654435761U + journal_next_sequence(scan->keyspace->parts.journal);
+        scan->random = (uint64_t)access->now_ms * 2654435761U + journal_next_sequence(scan->base.keyspace->parts.journal);
     return scan;
 }
 
@@ -442,7 +448,6 @@ static bool hold_writers(struct access *access)
         return false;
     }
     keyspace->holder = access->waiter;
-    access->waiter->holds_writers = true;
     return true;
 }
 
@@ -484,10 +489,11 @@ static struct slice *merge_own(struct access *access, const struct scan_request 
         (struct slice *)(void *)write_set_memory(access->writes, (*count + own + 1) * sizeof *out);
     if (!out) panic("no memory for the result of a scan");
     for (size_t i = 0; i < *count; i++) {
-        uint64_t hash = hash_key(keys[i].data, keys[i].size);
         if (request->kind == SCAN_PAGE && !is_still_there(access, database, keys[i])) continue;
-        if (!own || !write_set_find(access->writes, database->table, keys[i], hash))
-            out[merged++] = keys[i];
+        if (own && write_set_find(access->writes, database->table, keys[i],
+                                  hash_key(keys[i].data, keys[i].size)))
+            continue;
+        out[merged++] = keys[i];
     }
     for (size_t i = 0; i < own; i++) {
         const struct pending *pending = write_set_at(access->writes, i);

@@ -384,11 +384,6 @@ enum status reclaim_take_failure(struct reclaim *reclaim, struct error *error)
     return status;
 }
 
-bool reclaim_has_work(const struct reclaim *reclaim)
-{
-    return reclaim->begun || reclaim->queue_count > 0 || reclaim->incomplete;
-}
-
 bool reclaim_wants_compaction(const struct reclaim *reclaim)
 {
     return reclaim->piece_ended && !reclaim->running;

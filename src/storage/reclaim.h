@@ -34,8 +34,6 @@ enum status reclaim_start_step(struct reclaim *reclaim, struct engine *engine,
 bool reclaim_is_running(const struct reclaim *reclaim);
 /* A step's failure since the last call (the store then is to be closed). */
 enum status reclaim_take_failure(struct reclaim *reclaim, struct error *error);
-/* Whether a step would find something to do. */
-bool reclaim_has_work(const struct reclaim *reclaim);
 
 /* A piece of emptied records that is worth a compaction; compacts one. No step runs, no write is in
  * flight. */

@@ -164,6 +164,7 @@ static struct fixture *fixture_create(uint64_t budget)
 static void fixture_stop(struct fixture *f)
 {
     waiter_release(f->keyspace, &f->waiter);
+    keyspace_stop(f->keyspace);
     MUST(batch_writer_stop(f->writer, 10000, NULL));
     job_queue_destroy(f->jobs);
     mailbox_deliver(f->loop);

@@ -183,6 +183,59 @@ static void a_string_larger_than_the_load_budget_is_read_all_the_same(void **sta
     fixture_destroy(f);
 }
 
+/* A queue of two jobs, whose worker stands still: the rest of what is asked for waits unsent. */
+static struct fixture *fixture_with_a_full_queue(void)
+{
+    struct fixture *f = fixture_create(64 << 20);
+    for (int i = 0; i < 20; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", i);
+        set(f, 0, key, S("v"));
+    }
+    fixture_settle(f);
+    fixture_stop(f);
+    f->job_options.io_job_threads = 1;
+    f->job_options.queue_max_jobs = 2;
+    fixture_start(f);
+    memory_store_block(f->disk, MEMORY_GET);
+    return f;
+}
+
+static void ask_for_all(struct fixture *f)
+{
+    static char names[20][16];
+    struct slice keys[20];
+    for (int i = 0; i < 20; i++) {
+        snprintf(names[i], sizeof names[i], "k%d", i);
+        keys[i] = S(names[i]);
+    }
+    run_begin(f);
+    assert_int_equal(keyspace_load(&f->access, 0, keys, 20), FOUND_WAIT);
+    access_abandon(&f->access);
+}
+
+static void loads_beyond_the_job_queues_room_come_all_the_same(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_with_a_full_queue();
+    ask_for_all(f);
+    memory_store_block(f->disk, 0);
+    while (!f->woken) fixture_turn(f);
+    assert_false(f->waiter.failed);
+    waiter_release(f->keyspace, &f->waiter);
+    assert_true(has(f, 0, "k19", "v"));
+    fixture_destroy(f);
+}
+
+static void a_stop_drops_loads_that_were_never_sent(void **state)
+{
+    (void)state;
+    struct fixture *f = fixture_with_a_full_queue();
+    ask_for_all(f);
+    memory_store_block(f->disk, 0);
+    fixture_destroy(f); /* at once: nothing leaks, nothing is sent to a queue that has ended */
+}
+
 static void an_expired_key_is_not_seen_and_its_delete_is_written(void **state)
 {
     (void)state;
@@ -540,6 +593,8 @@ int main(void)
         cmocka_unit_test(a_write_cancels_the_load_of_its_key),
         cmocka_unit_test(a_failed_load_is_an_error_and_the_next_one_works),
         cmocka_unit_test(a_string_larger_than_the_load_budget_is_read_all_the_same),
+        cmocka_unit_test(loads_beyond_the_job_queues_room_come_all_the_same),
+        cmocka_unit_test(a_stop_drops_loads_that_were_never_sent),
         cmocka_unit_test(an_expired_key_is_not_seen_and_its_delete_is_written),
         cmocka_unit_test(the_cycle_deletes_expired_keys_that_nobody_asks_for),
         cmocka_unit_test(a_partial_write_to_a_long_string_touches_its_chunk_alone),
