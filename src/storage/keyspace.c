@@ -1,84 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * The keyspace's heart: a run's view of keys, the databases behind SELECT numbers, waiters, and the
- * upkeep of each turn. A lookup sees the run's own write set first, then the cache; a miss is an
+ * The keyspace's heart: a run's view of keys, the databases behind SELECT numbers, and the upkeep
+ * of each turn. A lookup sees the run's own write set first, then the cache; a miss is an
  * answer while nothing of the table has left memory, otherwise a load. Loop thread only. */
 #include "storage/keyspace_internal.h"
 
 #include "base/clock.h"
 
 enum { MAINTAIN_STEPS = 256, DEAD_STEPS = 64 };
-
-#define KEYSPACE_OPTION(name, kind, flags, field, fallback, low, high, unit, help)                 \
-    {name, NULL, kind, flags, offsetof(struct keyspace_options, field), fallback, low, high, NULL, \
-     unit, help}
-
-static const struct option keyspace_options_rows[] = {
-    KEYSPACE_OPTION("databases", OPTION_INTEGER, 0, databases, "16", 1, 10000, NULL,
-                    "How many databases SELECT can choose from: 0 to this number less one. Lowering it "
-                    "hides the data of the databases above; raising it again shows them."),
-    KEYSPACE_OPTION("maxmemory", OPTION_BYTES, OPTION_LIVE, maxmemory_bytes, "0", 0, INT64_MAX, "bytes",
-                    "How much memory the process may hold: cache, queues, client buffers and LevelDB's "
-                    "buffers, but for the largest single request. It bounds memory, never data: what does "
-                    "not fit is read from disk. 0 means a quarter of the memory of the machine or of the "
-                    "cgroup, whichever is smaller."),
-    KEYSPACE_OPTION("load-memory-percent", OPTION_INTEGER, OPTION_LIVE, load_max_bytes_percent, "50", 1,
-                    100, NULL,
-                    "How much of the cache may be held at once by commands that wait for keys from disk, "
-                    "in percent. Commands beyond it wait their turn; one that alone needs more gets "
-                    "-OOM."),
-    KEYSPACE_OPTION("active-expire", OPTION_BOOL, OPTION_LIVE | OPTION_HIDDEN, active_expire, "yes", 0, 0,
-                    NULL, "Whether expired keys are deleted without anybody asking for them."),
-    KEYSPACE_OPTION("expire-cycle-ms", OPTION_INTEGER, OPTION_LIVE, expire_cycle_ms, "100", 1, 60000,
-                    "milliseconds",
-                    "How often the expiry index is looked at for keys whose time has come. A key is never "
-                    "seen after its time whatever this says; it decides how soon its space is given "
-                    "back."),
-};
-const struct option_table keyspace_option_table = {
-    "MEMORY AND DATABASES", "How much memory is used, and how the data is divided.", keyspace_options_rows,
-    sizeof keyspace_options_rows / sizeof *keyspace_options_rows};
-
-#define KEYSPACE_METRIC(name, kind, field, unit, info, help)                                       \
-    {"kelvin_keyspace_" name, kind, offsetof(struct keyspace_metrics, field), unit, info, help}
-
-static const struct metric keyspace_metric_rows[] = {
-    KEYSPACE_METRIC("loads_total", METRIC_COUNTER, loads, "", "keyspace_loads",
-                    "Records read from LevelDB because a command needed them."),
-    KEYSPACE_METRIC("load_bytes_total", METRIC_COUNTER, load_bytes, "bytes", "keyspace_load_bytes",
-                    "Bytes of these records."),
-    KEYSPACE_METRIC("loads_cancelled_total", METRIC_COUNTER, loads_cancelled, "",
-                    "keyspace_loads_cancelled", "Loads whose key was written before they came back."),
-    KEYSPACE_METRIC("load_failures_total", METRIC_COUNTER, load_failures, "", "keyspace_load_failures",
-                    "Loads that ended with an error reply."),
-    KEYSPACE_METRIC("commits_total", METRIC_COUNTER, commits, "", "keyspace_commits",
-                    "Write sets that became journal records."),
-    KEYSPACE_METRIC("expired_on_access_total", METRIC_COUNTER, expired_on_access, "",
-                    "expired_keys_on_access", "Expired keys deleted because somebody asked for them."),
-    KEYSPACE_METRIC("expired_by_cycle_total", METRIC_COUNTER, expired_by_cycle, "",
-                    "expired_keys_by_cycle", "Expired keys deleted by the background cycle."),
-    KEYSPACE_METRIC("hits_total", METRIC_COUNTER, keyspace_hits, "", "keyspace_hits",
-                    "Lookups by reading commands that found the key."),
-    KEYSPACE_METRIC("misses_total", METRIC_COUNTER, keyspace_misses, "", "keyspace_misses",
-                    "Lookups by reading commands of keys that do not exist."),
-    KEYSPACE_METRIC("parked_for_loads_total", METRIC_COUNTER, parked_loads, "", "parked_for_loads",
-                    "Times that a command waited for a record from disk."),
-    KEYSPACE_METRIC("parked_for_space_total", METRIC_COUNTER, parked_space, "", "parked_for_space",
-                    "Times that a write waited for journal space or for the batch writer."),
-    KEYSPACE_METRIC("parked_for_scans_total", METRIC_COUNTER, parked_scans, "", "parked_for_scans",
-                    "Times that a command waited for a scan, a count or a barrier."),
-    KEYSPACE_METRIC("scans_total", METRIC_COUNTER, scans, "", "keyspace_scans",
-                    "Scans of the store (KEYS, SCAN, RANDOMKEY)."),
-    KEYSPACE_METRIC("writer_pause_seconds_total", METRIC_COUNTER, writer_pause_us, "seconds",
-                    "writer_pause_us", "Time during which at least one write waited."),
-    KEYSPACE_METRIC("loading", METRIC_GAUGE, loading, "", "keyspace_loading", "Loads under way."),
-    KEYSPACE_METRIC("pinned_load_bytes", METRIC_GAUGE, pinned_load_bytes, "bytes",
-                    "keyspace_pinned_load_bytes", "Memory held by commands that wait for keys."),
-    KEYSPACE_METRIC("load_seconds", METRIC_HISTOGRAM, load_seconds, "seconds", NULL,
-                    "From a miss to the record's arrival."),
-};
-const struct metric_table keyspace_metric_table = {
-    "keyspace", keyspace_metric_rows, sizeof keyspace_metric_rows / sizeof *keyspace_metric_rows};
 
 /* --- creation --- */
 
@@ -138,164 +67,6 @@ unsigned keyspace_database_count(const struct keyspace *keyspace)
 const struct keyspace_parts *keyspace_parts(const struct keyspace *keyspace)
 {
     return &keyspace->parts;
-}
-
-/* --- waiters --- */
-
-void waiter_init(struct waiter *waiter, void (*wake)(struct waiter *waiter))
-{
-    memset(waiter, 0, sizeof *waiter);
-    list_init(&waiter->links);
-    waiter->wake = wake;
-    waiter->counted = -1;
-}
-
-void waiter_ready(struct keyspace *keyspace, struct waiter *waiter)
-{
-    if (!list_is_linked(&waiter->ready)) list_push_back(&keyspace->ready, &waiter->ready);
-}
-
-void waiter_link(struct waiter *waiter, struct list *source)
-{
-    /* One link is enough however many records of a load the run misses; nobody else links in between. */
-    if (!list_is_empty(source) &&
-        LIST_ENTRY(source->head.previous, struct wait_link, in_source)->waiter == waiter)
-        return;
-    struct wait_link *link = mem_alloc(sizeof *link);
-    link->waiter = waiter;
-    list_push_back(source, &link->in_source);
-    list_push_back(&waiter->links, &link->in_waiter);
-    waiter->pending++;
-}
-
-static void wait_link_free(struct wait_link *link)
-{
-    list_remove(&link->in_source);
-    list_remove(&link->in_waiter);
-    mem_free(link);
-}
-
-void waiters_release(struct keyspace *keyspace, struct list *source)
-{
-    LIST_FOR_EACH_SAFE(node, after, source)
-    {
-        struct wait_link *link = LIST_ENTRY(node, struct wait_link, in_source);
-        struct waiter *waiter = link->waiter;
-        wait_link_free(link);
-        if (--waiter->pending == 0) waiter_ready(keyspace, waiter);
-    }
-}
-
-void waiters_fail(struct list *source, enum status status, const char *text)
-{
-    LIST_FOR_EACH(node, source)
-    {
-        struct waiter *waiter = LIST_ENTRY(node, struct wait_link, in_source)->waiter;
-        waiter->failed = true;
-        error_set(&waiter->error, status, "%s", text);
-    }
-}
-
-static bool is_untouched(const struct keyspace *keyspace, const struct waiter *waiter)
-{
-    return !waiter->pending && !waiter->pins && !waiter->scans && !waiter->failed &&
-           waiter->counted < 0 && keyspace->holder != waiter && !list_is_linked(&waiter->ready) &&
-           !list_is_linked(&waiter->space);
-}
-
-/* Loads that had to wait for memory may be asked for again, in the order in which they came. */
-static void retry_admission(struct keyspace *keyspace)
-{
-    struct list_node *node;
-    while ((node = list_pop_front(&keyspace->admission)))
-        waiter_ready(keyspace, LIST_ENTRY(node, struct waiter, space));
-}
-
-void waiter_release(struct keyspace *keyspace, struct waiter *waiter)
-{
-    if (is_untouched(keyspace, waiter)) return; /* the usual: the command found all it needed */
-    LIST_FOR_EACH_SAFE(node, after, &waiter->links)
-        wait_link_free(LIST_ENTRY(node, struct wait_link, in_waiter));
-    waiter->pending = 0;
-    if (list_is_linked(&waiter->ready)) list_remove(&waiter->ready);
-    if (list_is_linked(&waiter->space)) list_remove(&waiter->space);
-    for (size_t i = 0; i < waiter->pin_count; i++) entry_unref(waiter->pins[i]);
-    mem_free(waiter->pins);
-    waiter->pins = NULL;
-    waiter->pin_count = waiter->pin_capacity = 0;
-    keyspace->pinned_load_bytes -= waiter->pinned_bytes;
-    if (waiter->pinned_bytes) retry_admission(keyspace);
-    waiter->pinned_bytes = waiter->pinned_key_bytes = 0;
-    waiter->failed = false;
-    waiter->counted = -1;
-    scan_results_release(keyspace, waiter);
-    if (keyspace->holder == waiter) {
-        keyspace->holder = NULL;
-        keyspace_retry_writers(keyspace);
-    }
-}
-
-void keyspace_retry_writers(struct keyspace *keyspace)
-{
-    struct list_node *node;
-    while ((node = list_pop_front(&keyspace->space)))
-        waiter_ready(keyspace, LIST_ENTRY(node, struct waiter, space));
-}
-
-static void wake_waiters(struct keyspace *keyspace)
-{
-    if (list_is_empty(&keyspace->ready)) return;
-    /* Those that become ready meanwhile have their turn in the next round: the loop stays fair. */
-    struct list round;
-    list_init(&round);
-    struct list_node *node;
-    while ((node = list_pop_front(&keyspace->ready))) list_push_back(&round, node);
-    keyspace->waking = true;
-    while ((node = list_pop_front(&round))) {
-        struct waiter *waiter = LIST_ENTRY(node, struct waiter, ready);
-        waiter->wake(waiter);
-    }
-    keyspace->waking = false;
-}
-
-/* --- jobs --- */
-
-void keyspace_send_later(struct keyspace_job *job)
-{
-    if (job->keyspace->stopped) {
-        job->drop(job);
-        return;
-    }
-    list_push_back(&job->keyspace->unsent, &job->unsent);
-}
-
-void keyspace_send_job(struct keyspace_job *job, enum job_lane lane, enum job_kind kind)
-{
-    job->job.lane = lane;
-    job->job.kind = kind;
-    job->job.home = job->keyspace->parts.loop;
-    if (job->keyspace->stopped ||
-        job_queue_submit(job->keyspace->parts.jobs, &job->job) != STATUS_OK)
-        keyspace_send_later(job);
-}
-
-void keyspace_send_unsent(struct keyspace *keyspace)
-{
-    if (list_is_empty(&keyspace->unsent)) return;
-    struct list round;
-    list_init(&round);
-    struct list_node *node;
-    while ((node = list_pop_front(&keyspace->unsent))) list_push_back(&round, node);
-    while ((node = list_pop_front(&round))) {
-        struct keyspace_job *job = LIST_ENTRY(node, struct keyspace_job, unsent);
-        keyspace_send_job(job, job->job.lane, job->job.kind);
-    }
-}
-
-void keyspace_stop(struct keyspace *keyspace)
-{
-    keyspace->stopped = true;
-    keyspace_send_unsent(keyspace);
 }
 
 /* --- a run --- */
@@ -745,7 +516,7 @@ static void account_pause(struct keyspace *keyspace)
 int64_t keyspace_end_turn(struct keyspace *keyspace)
 {
     if (throttle_retry_ms(keyspace) > 0) keyspace_retry_writers(keyspace);
-    wake_waiters(keyspace);
+    waiters_wake(keyspace);
     bool more = cache_maintain(keyspace->cache, MAINTAIN_STEPS);
     if (keyspace->dead) more |= keyspace_drop_dead(keyspace, DEAD_STEPS);
     journal_end_turn(keyspace->parts.journal);

@@ -3,6 +3,8 @@
  * What the files of the keyspace share among themselves; nobody else includes this. Loop thread.
  *
  *   keyspace.c          lookups, databases, upkeep
+ *   keyspace_wait.c     waiters, and jobs that the queue has no room for
+ *   keyspace_rows.c     options and metrics
  *   keyspace_load.c     misses: loads, their waiters and placeholders (rule 7)
  *   keyspace_commit.c   write set -> journal -> cache (rule 6)
  *   keyspace_throttle.c back-pressure on writers
@@ -104,14 +106,19 @@ static inline uint64_t access_hash(const struct access *access, struct slice key
                   key.size == access->hinted_key.size;
     return hinted ? access->hinted_hash : hash_key(key.data, key.size);
 }
-/* A copy in the run's arena. In a transaction bytes of an entry must not be borrowed by an operation:
- * one before it in the same write set may change that entry where it lies. */
 /* Frees it, and drops its tables that are not the keyspace's. */
 void database_map_destroy(struct keyspace *keyspace, struct database_map *map);
 /* The cache table of this run's chunks. */
 uint16_t access_element_table(const struct access *access);
+/* A copy in the run's arena. In a transaction bytes of an entry must not be borrowed by an operation:
+ * one before it in the same write set may change that entry where it lies. */
 struct slice access_keep(struct access *access, struct slice bytes);
 void access_fail(struct access *access, enum status status, const char *text);
+/* An object is gone: its cached chunks may go, over time. */
+void keyspace_object_died(struct keyspace *keyspace, struct object_head head);
+bool keyspace_drop_dead(struct keyspace *keyspace, unsigned steps);
+
+/* --- keyspace_wait.c --- */
 /* Puts a waiter on the list of those to wake. */
 void waiter_ready(struct keyspace *keyspace, struct waiter *waiter);
 void waiter_link(struct waiter *waiter, struct list *source);
@@ -119,10 +126,8 @@ void waiter_link(struct waiter *waiter, struct list *source);
 void waiters_release(struct keyspace *keyspace, struct list *source);
 void waiters_fail(struct list *source, enum status status, const char *text);
 void keyspace_retry_writers(struct keyspace *keyspace);
-/* An object is gone: its cached chunks may go, over time. */
-void keyspace_object_died(struct keyspace *keyspace, struct object_head head);
-bool keyspace_drop_dead(struct keyspace *keyspace, unsigned steps);
-
+/* Wakes those that are ready; those that become ready meanwhile have their turn in the next round. */
+void waiters_wake(struct keyspace *keyspace);
 /* Sends it now; `keyspace`, `drop` and the job's run and done are set. */
 void keyspace_send_job(struct keyspace_job *job, enum job_lane lane, enum job_kind kind);
 /* Sends it when keyspace_send_unsent is called next. */
