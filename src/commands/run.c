@@ -185,9 +185,10 @@ bool run_wait_time(struct command_run *run, int64_t milliseconds)
     if (!parking->asked) {
         parking->asked = true;
         parking->answered = false;
-        parking->wake_ms = milliseconds > INT64_MAX - dispatch_time_ms()
-                               ? INT64_MAX
-                               : dispatch_time_ms() + milliseconds;
+        /* One more: the clock is cut to milliseconds, and nobody may be woken early. */
+        int64_t now_ms = dispatch_time_ms() + 1;
+        parking->wake_ms =
+            milliseconds > INT64_MAX - now_ms ? INT64_MAX : now_ms + milliseconds;
     }
     parking->reason = PARK_TIME;
     run->parked_custom = true;
