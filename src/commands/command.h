@@ -88,7 +88,7 @@ struct command {
 /* Figures of one command; loop-owned. */
 struct command_stats {
     struct counter calls, usec, rejected, failed;
-    struct histogram latency;
+    struct histogram latency_ns; /* in nanoseconds, whatever the histogram's own unit is */
 };
 
 /* All rows, in one array per family; the table is made of these. */

@@ -277,13 +277,22 @@ static void info_commandstats(struct buffer *out)
     each_command(out, commandstats_line);
 }
 
+static void percentile(struct buffer *out, const struct histogram *latency_ns, const char *name,
+                       double fraction)
+{
+    uint64_t ns = histogram_quantile_us(latency_ns, fraction);
+    buffer_append_format(out, "%s=%llu.%03llu", name, number(ns / 1000), number(ns % 1000));
+}
+
 static void latency_line(struct buffer *out, const struct command *command)
 {
-    const struct histogram *latency = &command_stats(command)->latency;
-    if (atomic_load_explicit(&latency->count, memory_order_relaxed) == 0) return;
-    LINE("latency_percentiles_usec_%s:p50=%llu.000,p99=%llu.000,p99.9=%llu.000",
-         command_full_name(command), number(histogram_quantile_us(latency, 0.5)),
-         number(histogram_quantile_us(latency, 0.99)), number(histogram_quantile_us(latency, 0.999)));
+    const struct histogram *latency_ns = &command_stats(command)->latency_ns;
+    if (atomic_load_explicit(&latency_ns->count, memory_order_relaxed) == 0) return;
+    buffer_append_format(out, "latency_percentiles_usec_%s:", command_full_name(command));
+    percentile(out, latency_ns, "p50", 0.5);
+    percentile(out, latency_ns, ",p99", 0.99);
+    percentile(out, latency_ns, ",p99.9", 0.999);
+    buffer_append_text(out, "\r\n");
 }
 
 static void info_latencystats(struct buffer *out)
