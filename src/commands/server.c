@@ -38,16 +38,6 @@ void server_lastsave(struct command_run *run)
     reply_integer(run->reply, server.last_save_s());
 }
 
-/* LOLWUT [VERSION version] */
-void server_lolwut(struct command_run *run)
-{
-    int64_t version;
-    if (run->argc >= 3 && argument_is(run->argv[1], "version") &&
-        !run_get_integer(run, run->argv[2], &version))
-        return;
-    reply_verbatim(run->reply, SLICE_LITERAL("Redis ver. 7.0.15\n"), "txt");
-}
-
 /* ROLE */
 void server_role(struct command_run *run)
 {

@@ -10,7 +10,6 @@
 void server_config(struct command_run *run);
 void server_info(struct command_run *run);
 void server_lastsave(struct command_run *run);
-void server_lolwut(struct command_run *run);
 void server_replicaof(struct command_run *run);
 void server_role(struct command_run *run);
 void server_shutdown(struct command_run *run);
@@ -18,6 +17,9 @@ void server_time(struct command_run *run);
 void server_wait(struct command_run *run);
 void module_help(struct command_run *run);
 void module_list(struct command_run *run);
+
+/* lolwut.c */
+void server_lolwut(struct command_run *run);
 
 /* server_save.c */
 void server_bgrewriteaof(struct command_run *run);

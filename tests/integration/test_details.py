@@ -1,0 +1,74 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Small things that people and clients see, held against redis-server: INFO's figures and formats, CLIENT,
+ACL, OBJECT, LOLWUT, what is refused inside MULTI."""
+import os
+import re
+import socket
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+from harness import expect, main, test, wait_until  # noqa: E402
+
+
+def both(t, *options):
+    """A client of redis-server and one of ours."""
+    return t.client(t.redis(*options)), t.client(t.server(*options))
+
+
+def same(clients, *arguments):
+    """The reply's tree, after both have given the same."""
+    theirs, ours = (client.call(*arguments).tree for client in clients)
+    expect(ours, theirs, " ".join(str(a) for a in arguments))
+    return ours
+
+
+# --- LOLWUT ---
+
+@test
+def lolwut_ends_with_the_version_and_takes_redis_arguments(t):
+    clients = both(t)
+    for line in ("LOLWUT", "LOLWUT VERSION", "LOLWUT VERSION x", "LOLWUT VERSION 7 x", "LOLWUT foo", "LOLWUT 1 2 3",
+                 "LOLWUT VERSION 5 a", "LOLWUT VERSION 5 1 a", "LOLWUT VERSION 5 1 1 a", "LOLWUT VERSION 6 a",
+                 "LOLWUT VERSION 6 1 a"):
+        same(clients, *line.split())
+    for line in ("5", "5 1", "5 40 4 3", "5 0 -1 0", "5 99999 99999 99999 x", "6", "6 1 1", "6 99999 99999 x"):
+        for client in clients:
+            text = client.run("LOLWUT", "VERSION", *line.split())
+            assert text.endswith(b" Redis ver. 7.0.15\n") and text.count(b"\n") > 1, text[-200:]
+        assert len(text) < 2000000, len(text)
+    clients[1].run("HELLO", 3)
+    expect(clients[1].call("LOLWUT", "VERSION", 5).tree[0], b"=")
+
+
+# --- INFO ---
+
+@test
+def info_has_no_field_twice(t):
+    client = t.client(t.server())
+    client.run("SET", "a", 1, "EX", 100)
+    names = [line.split(":")[0] for line in client.run("INFO", "everything").decode().split("\r\n") if ":" in line]
+    expect(sorted(set(n for n in names if names.count(n) > 1)), [])
+
+
+@test
+def latencystats_have_three_decimals(t):
+    clients = both(t)
+    for client in clients:
+        client.run("SET", "a", 1)
+        client.run("LOLWUT")
+        client.pipeline([["GET", "a"]] * 200)
+        text = client.run("INFO", "latencystats").decode()
+        lines = [line for line in text.split("\r\n") if line.startswith("latency_")]
+        expect(sorted(line.split(":")[0].rsplit("_", 1)[1] for line in lines), ["get", "lolwut", "ping", "set"])
+        for line in lines:
+            values = re.fullmatch(r"latency_percentiles_usec_\w+:p50=(\d+\.\d{3}),p99=(\d+\.\d{3}),p99\.9=(\d+\.\d{3})",
+                                  line)
+            assert values, line
+            figures = [float(v) for v in values.groups()]
+            expect(figures, sorted(figures), line)
+    # Ends of buckets, not whole microseconds.
+    assert re.search(r"_get:p50=\d+\.(?!000)\d{3}", text), text
+
+
+main()
