@@ -63,11 +63,12 @@ static void admit(struct listener *listener, int fd, const struct sockaddr *peer
         refuse(fd, "-ERR max number of clients reached\r\n");
     } else if (must_deny(listener, peer)) {
         counter_add(&net->metrics->connections_denied, 1);
-        refuse(fd, "-DENIED This server is in protected mode: no password is set, and it therefore "
-                   "takes connections from the loopback interface only. To connect from here, set "
-                   "a password (requirepass), or, where nobody else can reach the port, turn the "
-                   "mode off with 'CONFIG SET protected-mode no' from the server's own machine or "
-                   "with 'protected-mode no' in its configuration file.\r\n");
+        refuse(fd, "-DENIED Redis is running in protected mode because protected mode is enabled and "
+                   "no password is set for the default user. Connections are taken from the "
+                   "loopback interface only. To connect from here, set a password (requirepass), "
+                   "or, where nobody else can reach the port, turn the mode off with 'CONFIG SET "
+                   "protected-mode no' from the server's own machine or with 'protected-mode no' "
+                   "in its configuration file.\r\n");
     } else {
         connection_open(net, fd, peer, listener->unix_socket);
     }
