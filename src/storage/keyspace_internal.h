@@ -9,7 +9,8 @@
  *   keyspace_commit.c   write set -> journal -> cache (rule 6)
  *   keyspace_throttle.c back-pressure on writers
  *   keyspace_strings.c  strings, whole or in chunks
- *   keyspace_scan.c     barriers, counts, scans and their bookmarks (rule 8)
+ *   keyspace_count.c    barriers and counts
+ *   keyspace_scan.c     scans (rule 8); keyspace_scan_internal.h says which file does what
  *   keyspace_expiry.c   the expiry cycle
  *   keyspace_watch.c    WATCH */
 #ifndef KELVIN_STORAGE_KEYSPACE_INTERNAL_H
@@ -155,9 +156,15 @@ int64_t throttle_retry_ms(const struct keyspace *keyspace);
 /* --- keyspace_strings.c --- */
 void chunk_key_write(char out[CHUNK_KEY_BYTES], uint64_t object_id, uint32_t index);
 
-/* --- keyspace_scan.c --- */
+/* --- keyspace_count.c --- */
+/* An EXEC keeps other writers out from here on; one at a time (rule 8). False: it has to wait. */
+bool keyspace_hold_writers(struct access *access);
+
+/* --- keyspace_bookmarks.c --- */
 struct bookmarks *bookmarks_create(void);
 void bookmarks_destroy(struct bookmarks *bookmarks);
+
+/* --- keyspace_scan.c --- */
 void scan_results_release(struct keyspace *keyspace, struct waiter *waiter);
 
 /* --- keyspace_expiry.c --- */
