@@ -39,6 +39,7 @@ enum command_flag {
     COMMAND_NEEDS_VALUES = 1 << 24, /* dispatch loads all its keys before the handler runs */
     COMMAND_FREES = 1 << 25,        /* may use the reserve when the disk is full (DEL, EXPIRE, FLUSH) */
     COMMAND_KELVIN = 1 << 26,       /* not in Redis */
+    COMMAND_PROTECTED = 1 << 29,    /* only for whom server.is_permitted names */
     COMMAND_SYSCMD = 1 << 28,       /* COMMAND DOCS calls it a command for the system's own use */
     COMMAND_IN_MULTI = 1 << 27      /* runs at once inside MULTI (EXEC, DISCARD, WATCH, MULTI, QUIT, RESET) */
 };

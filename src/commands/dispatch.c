@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "commands/dispatch_internal.h"
+#include "commands/server.h"
 #include "commands/transaction.h"
 
 #include <stdio.h>
@@ -185,7 +186,7 @@ static bool is_arity_right(const struct command *command, int argc)
 static void refuse(struct session *session, const struct command *command, const char *code,
                    const char *text)
 {
-    char full[192];
+    char full[256 + 16];
     (void)snprintf(full, sizeof full, "%s %s", code, text);
     if (command->handler == command_exec)
         transaction_abort(session, strcmp(code, "ERR") == 0 ? text : full);
@@ -198,6 +199,23 @@ static void refuse_arity(struct session *session, const struct command *command)
     char text[128];
     (void)snprintf(text, sizeof text, "wrong number of arguments for '%s' command",
                    command_full_name(command));
+    refuse(session, command, "ERR", text);
+}
+
+static bool is_debug(const struct command *command)
+{
+    return command->handler == server_debug;
+}
+
+static void refuse_protected(struct session *session, const struct command *command)
+{
+    bool debug = is_debug(command);
+    char text[256];
+    (void)snprintf(text, sizeof text,
+                   "%s command not allowed. If the enable-%s-command option is set to \"local\", you "
+                   "can run it from a local connection, otherwise you need to set this option in the "
+                   "configuration file, and then restart the server.",
+                   debug ? "DEBUG" : "MODULE", debug ? "debug" : "module");
     refuse(session, command, "ERR", text);
 }
 
@@ -217,6 +235,9 @@ static bool may_run(struct session *session, const struct command *command,
 {
     if (!is_arity_right(command, request->argc)) {
         refuse_arity(session, command);
+    } else if ((command->flags & COMMAND_PROTECTED) &&
+               !server.is_permitted(session, is_debug(command))) {
+        refuse_protected(session, command);
     } else if (!session->authenticated && !(command->flags & COMMAND_NO_AUTH)) {
         counter_add(&dispatch_metrics.denied_auth, 1);
         refuse(session, command, "NOAUTH", "Authentication required.");

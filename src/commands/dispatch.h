@@ -93,7 +93,8 @@ struct server {
     void (*shutdown_abort)(struct command_run *run);
     const char *(*password)(void);                /* requirepass; "" none */
     int64_t (*last_save_s)(void);                 /* LASTSAVE: unix time of the last durable marker */
-    bool (*debug_allowed)(const struct session *session); /* enable-debug-command */
+    /* enable-debug-command; for what is not DEBUG, enable-module-command. */
+    bool (*is_permitted)(const struct session *session, bool debug);
     void (*enable_active_expire)(bool on);
     void (*memory_doctor)(struct buffer *out);
     void (*memory_stats)(struct command_run *run);

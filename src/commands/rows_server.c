@@ -170,6 +170,40 @@ static const struct command module_rows[] = {
      .complexity = "O(N) where N is the number of loaded modules.",
      .summary = "Lists the loaded modules",
      .tips = "nondeterministic_output_order"},
+    {.name = "load", .handler = module_load, .arity = -3,
+     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_NO_ASYNC_LOADING | COMMAND_PROTECTED,
+     .categories = "@admin @slow @dangerous",
+     .group = "server", .since = "4.0.0",
+     .complexity = "O(1)",
+     .summary = "Loads a module: refused, there are none",
+     ARGUMENTS(
+         {.name = "path", .type = "string", .key_spec = -1},
+         {.name = "arg", .type = "string", .flags = "optional multiple", .key_spec = -1})},
+    {.name = "loadex", .handler = module_load, .arity = -3,
+     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_NO_ASYNC_LOADING | COMMAND_PROTECTED,
+     .categories = "@admin @slow @dangerous",
+     .group = "server", .since = "7.0.0",
+     .complexity = "O(1)",
+     .summary = "Loads a module with options: refused, there are none",
+     ARGUMENTS(
+         {.name = "path", .type = "string", .key_spec = -1},
+         {.name = "configs", .type = "block", .token = "CONFIG",
+          .flags = "optional multiple multiple_token", .key_spec = -1,
+          ARGUMENTS_2(
+              {.name = "name", .type = "string", .key_spec = -1},
+              {.name = "value", .type = "string", .key_spec = -1})},
+         {.name = "args", .type = "block", .token = "ARGS", .flags = "optional multiple",
+          .key_spec = -1,
+          ARGUMENTS_2(
+              {.name = "arg", .type = "string", .key_spec = -1})})},
+    {.name = "unload", .handler = module_unload, .arity = 3,
+     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_NO_ASYNC_LOADING | COMMAND_PROTECTED,
+     .categories = "@admin @slow @dangerous",
+     .group = "server", .since = "4.0.0",
+     .complexity = "O(1)",
+     .summary = "Unloads a module: there are none",
+     ARGUMENTS(
+         {.name = "name", .type = "string", .key_spec = -1})},
 };
 
 static const struct command rows[] = {
@@ -212,7 +246,7 @@ static const struct command rows[] = {
      SUBCOMMANDS(config_rows)},
     {.name = "debug", .handler = server_debug, .arity = -2,
      .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE |
-              COMMAND_SYSCMD,
+              COMMAND_PROTECTED | COMMAND_SYSCMD,
      .categories = "@admin @slow @dangerous",
      .group = "server", .since = "1.0.0",
      .complexity = "Depends on subcommand.",

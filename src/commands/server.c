@@ -114,12 +114,31 @@ void module_list(struct command_run *run)
     reply_array(run->reply, 0);
 }
 
+/* MODULE LOAD path [arg ...] | LOADEX path [CONFIG name value ...] [ARGS arg ...] */
+void module_load(struct command_run *run)
+{
+    reply_error(run->reply, "ERR Error loading the extension. Please check the server logs.");
+}
+
+/* MODULE UNLOAD name */
+void module_unload(struct command_run *run)
+{
+    reply_error(run->reply, "ERR Error unloading module: no such module with that name");
+}
+
 /* MODULE HELP */
 void module_help(struct command_run *run)
 {
     static const char *const lines[] = {
         "LIST",
         "    Return a list of loaded modules.",
+        "LOAD <path> [<arg> ...]",
+        "    Load a module library from <path>, passing to it any optional arguments.",
+        "LOADEX <path> [[CONFIG NAME VALUE] [CONFIG NAME VALUE]] [ARGS ...]",
+        "    Load a module library from <path>, while passing it module configurations and optional "
+        "arguments.",
+        "UNLOAD <name>",
+        "    Unload a module.",
     };
     run_reply_help(run, lines, sizeof lines / sizeof *lines);
 }

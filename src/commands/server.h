@@ -17,6 +17,8 @@ void server_time(struct command_run *run);
 void server_wait(struct command_run *run);
 void module_help(struct command_run *run);
 void module_list(struct command_run *run);
+void module_load(struct command_run *run);
+void module_unload(struct command_run *run);
 
 /* lolwut.c */
 void server_lolwut(struct command_run *run);

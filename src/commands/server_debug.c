@@ -125,13 +125,6 @@ static const struct {
 /* DEBUG subcommand [argument ...] */
 void server_debug(struct command_run *run)
 {
-    if (!server.debug_allowed(run->session)) {
-        reply_error(run->reply,
-                    "ERR DEBUG command not allowed. If the enable-debug-command option is set to "
-                    "\"local\", you can run it from a local connection, otherwise you need to set "
-                    "this option in the configuration file, and then restart the server.");
-        return;
-    }
     for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++) {
         int argc = subcommands[i].argc;
         if (!argument_is(run->argv[1], subcommands[i].name)) continue;

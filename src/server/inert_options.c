@@ -27,6 +27,7 @@ static const char *const diskless_loads[] = {"disabled", "on-empty-db", "swapdb"
 #define TLS "there is no TLS yet"
 #define ACLS "there is only the default user"
 #define MEMORY "memory is managed in another way; see maxmemory and the cache options"
+#define MODULES "there are no modules: what loads one fails in any case"
 #define PROCESS "it has no meaning for this server"
 
 #define INERT(index, inert_name, value, live, words, why)                                          \
@@ -159,7 +160,7 @@ static const struct option inert_rows[] = {
     FIXED("bgsave_cpulist", "", PROCESS),
     ROW("ignore-warnings", "", PROCESS),
     INERT(NEXT, "enable-protected-configs", "no", 0, permissions, PROCESS),
-    INERT(NEXT, "enable-module-command", "no", 0, permissions, PROCESS),
+    INERT(NEXT, "enable-module-command", "no", 0, permissions, MODULES),
     FIXED("socket-mark-id", "0", PROCESS),
     ROW("bind-source-addr", "", PROCESS),
     ROW("shutdown-on-sigint", "default", PROCESS),

@@ -295,14 +295,28 @@ static int64_t last_save_s(void)
     return state.last_save_s;
 }
 
-static bool debug_allowed(const struct session *session)
+static bool is_local(const struct session *session)
 {
-    int who = state.parts->settings.server.enable_debug_command;
-    if (who != DEBUG_LOCAL) return who == DEBUG_YES;
     struct session_io io;
     session->operations->describe((struct session *)(uintptr_t)session, &io);
     return io.unix_socket || strncmp(io.address, "127.", 4) == 0 ||
            strncmp(io.address, "[::1]", 5) == 0;
+}
+
+static enum debug_permission module_permission(void)
+{
+    void *options;
+    const struct option *option = settings_find(
+        &state.parts->settings, SLICE_LITERAL("enable-module-command"), &options);
+    const char *word = *(char *const *)(const void *)((const char *)options + option->offset);
+    if (strcasecmp(word, "local") == 0) return DEBUG_LOCAL;
+    return strcasecmp(word, "yes") == 0 ? DEBUG_YES : DEBUG_NO;
+}
+
+static bool is_permitted(const struct session *session, bool debug)
+{
+    int who = debug ? state.parts->settings.server.enable_debug_command : (int)module_permission();
+    return who == DEBUG_LOCAL ? is_local(session) : who == DEBUG_YES;
 }
 
 static void enable_active_expire(bool on)
@@ -352,7 +366,7 @@ static void fill_server(struct parts *parts)
     server.shutdown_abort = shutdown_abort;
     server.password = password;
     server.last_save_s = last_save_s;
-    server.debug_allowed = debug_allowed;
+    server.is_permitted = is_permitted;
     server.enable_active_expire = enable_active_expire;
     server.memory_doctor = memory_doctor;
     server.memory_stats = memory_stats;

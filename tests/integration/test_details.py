@@ -71,4 +71,26 @@ def latencystats_have_three_decimals(t):
     assert re.search(r"_get:p50=\d+\.(?!000)\d{3}", text), text
 
 
+# --- what is refused before it runs ---
+
+@test
+def a_protected_command_is_refused_when_it_is_queued(t):
+    clients = both(t, "--enable-debug-command", "no")
+    for line in ("MULTI", "DEBUG", "DISCARD", "MULTI", "DEBUG SLEEP 0", "EXEC", "MULTI", "DEBUG nosuch", "EXEC",
+                 "MULTI", "MODULE LOAD x", "EXEC", "MULTI", "MODULE LIST", "EXEC", "MODULE LOAD", "MODULE UNLOAD x",
+                 "MODULE LOADEX x", "MODULE nosuch", "DEBUG", "CONFIG SET requirepass secret"):
+        same(clients, *line.split())
+    strangers = [t.client(client.socket.getpeername()[1]) for client in clients]
+    for line in ("DEBUG SLEEP 0", "MODULE LOAD x", "MODULE LIST"):
+        same(strangers, *line.split())
+
+
+@test
+def protected_commands_run_for_whom_the_options_name(t):
+    for who in ("yes", "local"):
+        clients = both(t, "--enable-debug-command", who, "--enable-module-command", who)
+        for line in ("DEBUG SLEEP 0", "MODULE LOAD x", "MODULE LOADEX x CONFIG", "MODULE UNLOAD x", "MODULE HELP"):
+            same(clients, *line.split())
+
+
 main()
