@@ -4,7 +4,8 @@
  * between the program and the system calls on files, on every thread, and does three things:
  *
  *   faults    rules in a control file that the test maps too: calls of some kinds on paths that
- *             match a pattern fail with an errno, write short, or take long;
+ *             match a pattern fail with an errno, write short, take long, or kill the process
+ *             before they are made;
  *   loop      a call on a file from the thread that called itself "kelvin-loop" is written into the
  *             complaints file: that thread must never wait for a disk;
  *   power     a log of what was written and what was synced, from which the test rebuilds the
@@ -22,6 +23,7 @@
 #include <fnmatch.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,7 +40,9 @@
 #include <unistd.h>
 
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
+#ifndef __clang__
 #pragma GCC diagnostic ignored "-Wnonnull-compare"
+#endif
 
 enum { MAX_FD = 65536, MAX_RULES = 16, MAX_MAPS = 1024, PATTERN_BYTES = 96 };
 
@@ -60,7 +64,7 @@ enum kind {
     KIND_CLOSE = 1 << 14
 };
 
-enum action { ACTION_FAIL = 1, ACTION_SHORT = 2, ACTION_SLOW = 3 };
+enum action { ACTION_FAIL = 1, ACTION_SHORT = 2, ACTION_SLOW = 3, ACTION_DIE = 4 /* kill -9 itself */ };
 
 struct rule { /* written by the test, `active` last */
     _Atomic uint32_t active;
@@ -189,6 +193,8 @@ static int before(unsigned kind, const char *call, const char *path, size_t *siz
             pause_ms(rule->delay_ms);
         } else if (rule->action == ACTION_SHORT) {
             if (size && *size > 1) *size /= 2;
+        } else if (rule->action == ACTION_DIE) {
+            syscall(SYS_kill, getpid(), SIGKILL);
         } else {
             errno = rule->error_number;
             return -1;

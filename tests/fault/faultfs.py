@@ -9,7 +9,8 @@ import struct
 
 OPEN, CREATE, READ, WRITE, SYNC, MSYNC, ALLOCATE, TRUNCATE, RENAME, UNLINK, MAP, SYNC_FOLDER, MKDIR, LOOK, CLOSE = \
     (1 << bit for bit in range(15))
-FAIL, SHORT, SLOW = 1, 2, 3
+FAIL, SHORT, SLOW, DIE = 1, 2, 3, 4
+ALL = (1 << 15) - 1
 MAGIC, RULES, HEADER, RULE = 0x4b465331, 16, 16, struct.Struct("<IIiiIiiI96s")
 
 
@@ -46,6 +47,10 @@ class Faults:
         self.map[at:at + RULE.size] = RULE.pack(0, kinds, action, error, delay_ms, skip, count, 0, pattern.encode())
         self.map[at:at + 4] = struct.pack("<I", 1)
         return number
+
+    def calls(self):
+        """How many calls on watched files there have been."""
+        return struct.unpack_from("<Q", self.map, 8)[0]
 
     def hits(self, number):
         return RULE.unpack_from(self.map, HEADER + number * RULE.size)[7]
@@ -196,6 +201,7 @@ class Disk:
         for number, (folder, function, _) in enumerate(self.steps):
             if number <= count[folder]:
                 function(names, folders)
+        later = {path: self.later_pages(path) for path in names if keep and path.endswith(".seg")}
         shutil.rmtree(self.root)
         os.makedirs(self.root)
         for folder in sorted(folders):
@@ -204,5 +210,23 @@ class Disk:
         for path, file in names.items():
             if os.path.isdir(os.path.dirname(path)):
                 with open(path, "wb") as out:
-                    out.write(file.content(keep))
+                    out.write(mix_pages(file.content(keep), later.get(path), keep))
+
+    def later_pages(self, path):
+        """What the process had stored through a mapping: the page cache outlives it."""
+        if self.names.get(path) is None or not os.path.exists(path):
+            return None
+        with open(path, "rb") as file:
+            return file.read()
+
+
+def mix_pages(content, later, keep):
+    """Any of the later pages may have reached the disk."""
+    if later is None or len(later) != len(content):
+        return content
+    mixed = bytearray(content)
+    for at in range(0, len(later), PAGE):
+        if later[at:at + PAGE] != content[at:at + PAGE] and random.random() < keep:
+            mixed[at:at + PAGE] = later[at:at + PAGE]
+    return bytes(mixed)
 
