@@ -29,6 +29,9 @@ class Model:
     def value(self, key):
         return self.keys[key][0] if key in self.keys else None
 
+    def expiry(self, key):
+        return self.keys[key][1] if key in self.keys else 0
+
     def apply(self, command):
         """Carries out one command; gives the reply that is expected, or None where any will do."""
         name, arguments = command[0], command[1:]
@@ -45,19 +48,49 @@ class Model:
 
     def do_incr(self, key):
         number = int(self.value(key) or 0) + 1
-        self.keys[key] = (b"%d" % number, 0)
+        self.keys[key] = (b"%d" % number, self.expiry(key))
         return number
 
     def do_append(self, key, more):
         value = (self.value(key) or b"") + more
-        self.keys[key] = (value, 0)
+        self.keys[key] = (value, self.expiry(key))
         return len(value)
 
     def do_setrange(self, key, offset, more):
         value, offset = self.value(key) or b"", int(offset)
         value = value[:offset].ljust(offset, b"\0") + more + value[offset + len(more):]
-        self.keys[key] = (value, 0)
+        self.keys[key] = (value, self.expiry(key))
         return len(value)
+
+    def do_setbit(self, key, offset, bit):
+        value, offset = bytearray(self.value(key) or b""), int(offset)
+        value.extend(bytes(max(0, offset // 8 + 1 - len(value))))
+        mask = 0x80 >> offset % 8
+        old = int(value[offset // 8] & mask != 0)
+        value[offset // 8] = value[offset // 8] & ~mask | (mask if int(bit) else 0)
+        self.keys[key] = (bytes(value), self.expiry(key))
+        return old
+
+    def do_msetnx(self, *pairs):
+        if any(key in self.keys for key in pairs[::2]):
+            return 0
+        self.do_mset(*pairs)
+        return 1
+
+    def do_pexpireat(self, key, at_ms):
+        if key not in self.keys:
+            return 0
+        self.keys[key] = (self.value(key), int(at_ms))
+        return 1
+
+    def do_persist(self, key):
+        if not self.expiry(key):
+            return 0
+        self.keys[key] = (self.value(key), 0)
+        return 1
+
+    def do_getdel(self, key):
+        return self.keys.pop(key, (None,))[0]
 
     def do_del(self, *keys):
         return sum(self.keys.pop(key, None) is not None for key in dict.fromkeys(keys))
@@ -138,7 +171,21 @@ class Worker(threading.Thread):
             return (b"COPY", self.key(), self.key(b"c"), b"REPLACE")
         if pick < 0.95:
             return (b"RENAME", self.key(), self.key())
-        return (b"DEL", self.key(b"x"))
+        return self.rarer_command() if pick < 0.99 else (b"DEL", self.key(b"x"))
+
+    def rarer_command(self):
+        pick = self.random.randrange(6)
+        if pick == 0:
+            return (b"SETBIT", self.key(), b"%d" % self.random.choice((0, 77, 8 * BIG + 1)), b"%d" % self.random.randrange(2))
+        if pick == 1:
+            return (b"MSETNX",) + tuple(x for _ in range(3) for x in (self.key(b"m"), self.text()[:99]))
+        if pick == 2:
+            return (b"GETDEL", self.key(self.random.choice((b"s", b"m"))))
+        if pick == 3:
+            return (b"PERSIST", self.key(b"e"))
+        if pick == 4:
+            return (b"SETRANGE", self.key(b"e"), b"3", b"%d" % self.random.getrandbits(30))
+        return (b"PEXPIREAT", self.key(b"e"), b"%d" % (time.time() * 1000 + 10 * FAR_MS))
 
     def command(self):
         pick = self.random.random()
