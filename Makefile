@@ -56,7 +56,7 @@ endif
 
 OUR_CPPFLAGS := -Isrc -D_GNU_SOURCE
 OUR_FLAGS    := -pthread -fno-omit-frame-pointer
-LIBRARIES    := -lleveldb -levent -lm -pthread
+LIBRARIES    := -lleveldb -levent -lcrypto -lm -pthread
 
 ifeq ($(SAN),)
 OUR_CPPFLAGS += -DKELVIN_JEMALLOC

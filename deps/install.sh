@@ -6,7 +6,7 @@
 # README.md beside this file says what each is for.
 set -euo pipefail
 
-run_packages="gcc g++ make libleveldb-dev libevent-dev libxxhash-dev libjemalloc-dev"
+run_packages="gcc g++ make libleveldb-dev libevent-dev libxxhash-dev libjemalloc-dev libssl-dev"
 test_packages="libcmocka-dev libhiredis-dev redis-server redis-tools python3 python3-redis procps valgrind"
 lint_packages="clang clang-format clang-tidy cppcheck libclang-rt-14-dev shellcheck python3"
 

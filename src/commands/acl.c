@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * ACL: there is one user, "default", who may do everything. What asks is answered as by a Redis
- * that has no other user. The hash of the password is not shown. Loop thread. */
+ * that has no other user. Loop thread. */
+#include "base/digest.h"
 #include "commands/argument.h"
 #include "commands/server.h"
 
@@ -21,6 +22,11 @@ static bool has_password(void)
     return *server.password() != 0;
 }
 
+static void password_hash(char out[DIGEST_HEX_BYTES + 1])
+{
+    digest_sha256_hex(slice_from_text(server.password()), out);
+}
+
 /* ACL WHOAMI */
 void acl_whoami(struct command_run *run)
 {
@@ -38,8 +44,10 @@ void acl_users(struct command_run *run)
 void acl_list(struct command_run *run)
 {
     reply_array(run->reply, 1);
-    reply_bulk_text(run->reply, has_password() ? "user default on ~* &* +@all"
-                                               : "user default on nopass ~* &* +@all");
+    char hash[DIGEST_HEX_BYTES + 1];
+    password_hash(hash);
+    reply_bulk_format(run->reply, "user default on %s%s ~* &* +@all", has_password() ? "#" : "",
+                      has_password() ? hash : "nopass");
 }
 
 static void reply_pair(struct command_run *run, const char *name, const char *value)
@@ -61,7 +69,12 @@ void acl_getuser(struct command_run *run)
     reply_bulk_text(run->reply, "on");
     if (!has_password()) reply_bulk_text(run->reply, "nopass");
     reply_bulk_text(run->reply, "passwords");
-    reply_array(run->reply, 0);
+    reply_array(run->reply, has_password());
+    if (has_password()) {
+        char hash[DIGEST_HEX_BYTES + 1];
+        password_hash(hash);
+        reply_bulk_text(run->reply, hash);
+    }
     reply_pair(run, "commands", "+@all");
     reply_pair(run, "keys", "~*");
     reply_pair(run, "channels", "&*");
@@ -135,16 +148,26 @@ void acl_genpass(struct command_run *run)
     reply_bulk(run->reply, slice_make(text, size));
 }
 
-/* ACL LOG [count | RESET]: nothing is ever denied to the only user. */
-void acl_log(struct command_run *run)
+/* ACL DRYRUN username command [arg ...]: the only user may do all that could run. */
+void acl_dryrun(struct command_run *run)
 {
-    int64_t count;
-    if (run->argc > 3) {
-        argument_unknown(run);
-    } else if (run->argc == 3 && argument_is(run->argv[2], "reset")) {
+    if (!slice_equal(run->argv[2], SLICE_LITERAL("default"))) {
+        struct slice name = argument_text(run->argv[2]);
+        reply_error_format(run->reply, "ERR User '%.*s' not found", (int)name.size, name.data);
+        return;
+    }
+    int argc = run->argc - 3;
+    const struct slice *argv = run->argv + 3;
+    const struct command *command = command_find(argv[0]);
+    if (command && command->subcommands && argc > 1) command = command_find_sub(command, argv[1]);
+    if (!command) {
+        struct slice name = argument_text(argv[0]);
+        reply_error_format(run->reply, "ERR Command '%.*s' not found", (int)name.size, name.data);
+    } else if (!command_takes(command, argc)) {
+        reply_error_format(run->reply, "ERR wrong number of arguments for '%s' command",
+                           command_full_name(command));
+    } else {
         reply_ok(run->reply);
-    } else if (run->argc == 2 || run_get_integer(run, run->argv[2], &count)) {
-        reply_array(run->reply, 0);
     }
 }
 
@@ -176,6 +199,8 @@ void acl_help(struct command_run *run)
         "CAT [<category>]",
         "    List all commands that belong to <category>, or all command categories",
         "    when no category is specified.",
+        "DRYRUN <username> <command> [<arg> ...]",
+        "    Returns whether the user can execute the given command without executing the command.",
         "GETUSER <username>",
         "    Get the user's details.",
         "GENPASS [<bits>]",

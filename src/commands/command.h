@@ -111,6 +111,11 @@ int command_count(void);
 const struct command *command_at(int index);
 /* The name under which clients call it ("config|get" for a subcommand). Valid for ever. */
 const char *command_full_name(const struct command *command);
+/* Whether that many arguments, the name included, fit its arity. */
+static inline bool command_takes(const struct command *command, int argc)
+{
+    return command->arity > 0 ? argc == command->arity : argc >= -command->arity;
+}
 /* `category` without its '@'. */
 bool command_in_category(const struct command *command, const char *category);
 struct command_stats *command_stats(const struct command *command);

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "commands/argument.h"
 #include "commands/keys.h"
+#include "commands/server.h"
 
 static const char wrong_password[] =
     "WRONGPASS invalid username-password pair or user is disabled.";
@@ -75,6 +76,7 @@ void connection_auth(struct command_run *run)
         return;
     }
     if (!authenticate(user, run->argv[run->argc - 1])) {
+        acl_log_denied(run, user);
         reply_error(run->reply, wrong_password);
         return;
     }
@@ -161,6 +163,7 @@ void connection_hello(struct command_run *run)
     if (!hello_parse(run, &options)) return;
     if (options.user) {
         if (!authenticate(*options.user, *options.password)) {
+            acl_log_denied(run, *options.user);
             reply_error(run->reply, wrong_password);
             return;
         }

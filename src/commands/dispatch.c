@@ -177,11 +177,6 @@ static void reply_unknown_subcommand(struct session *session, const struct comma
     buffer_free(&text);
 }
 
-static bool is_arity_right(const struct command *command, int argc)
-{
-    return command->arity > 0 ? argc == command->arity : argc >= -command->arity;
-}
-
 /* An EXEC that may not run ends its transaction, and says why. */
 static void refuse(struct session *session, const struct command *command, const char *code,
                    const char *text)
@@ -233,7 +228,7 @@ static bool runs_while_loading(const struct command *command)
 static bool may_run(struct session *session, const struct command *command,
                     const struct request *request)
 {
-    if (!is_arity_right(command, request->argc)) {
+    if (!command_takes(command, request->argc)) {
         refuse_arity(session, command);
     } else if ((command->flags & COMMAND_PROTECTED) &&
                !server.is_permitted(session, is_debug(command))) {

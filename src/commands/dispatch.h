@@ -98,6 +98,7 @@ struct server {
     void (*enable_active_expire)(bool on);
     void (*memory_doctor)(struct buffer *out);
     void (*memory_stats)(struct command_run *run);
+    const struct command_options *options;        /* live */
     bool loading;                                 /* -LOADING */
     int64_t proto_max_bulk_bytes;                 /* the longest string; proto-max-bulk-len */
 };

@@ -15,6 +15,16 @@ static const struct command acl_rows[] = {
      .summary = "Lists the categories of commands, or the commands of one",
      ARGUMENTS(
          {.name = "categoryname", .type = "string", .flags = "optional", .key_spec = -1})},
+    {.name = "dryrun", .handler = acl_dryrun, .arity = -4,
+     .flags = COMMAND_ADMIN | COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
+     .categories = "@admin @slow @dangerous",
+     .group = "server", .since = "7.0.0",
+     .complexity = "O(1).",
+     .summary = "Tells whether a user may run a command",
+     ARGUMENTS(
+         {.name = "username", .type = "string", .key_spec = -1},
+         {.name = "command", .type = "string", .key_spec = -1},
+         {.name = "arg", .type = "string", .flags = "optional multiple", .key_spec = -1})},
     {.name = "genpass", .handler = acl_genpass, .arity = -2,
      .flags = COMMAND_NOSCRIPT | COMMAND_LOADING | COMMAND_STALE,
      .categories = "@slow",

@@ -54,14 +54,19 @@ void command_help(struct command_run *run);
 void command_info(struct command_run *run);
 void command_list(struct command_run *run);
 
+/* acl_log.c */
+void acl_log(struct command_run *run);
+/* A login under that name was refused. */
+void acl_log_denied(const struct command_run *run, struct slice username);
+
 /* acl.c */
 void acl_cat(struct command_run *run);
+void acl_dryrun(struct command_run *run);
 void acl_genpass(struct command_run *run);
 void acl_getuser(struct command_run *run);
 void acl_help(struct command_run *run);
 void acl_list(struct command_run *run);
 void acl_load(struct command_run *run);
-void acl_log(struct command_run *run);
 void acl_save(struct command_run *run);
 void acl_users(struct command_run *run);
 void acl_whoami(struct command_run *run);

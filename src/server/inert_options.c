@@ -138,7 +138,6 @@ static const struct option inert_rows[] = {
     ROW("dynamic-hz", "yes", THREADS),
     ROW("tls-port", "0", TLS),
     FIXED("aclfile", "", ACLS),
-    ROW("acllog-max-len", "128", ACLS),
     ROW("acl-pubsub-default", "resetchannels", ACLS),
     ROW("tracking-table-max-keys", "1000000", "there is no client-side caching yet"),
     INERT(NEXT, "supervised", "no", 0, supervisors, PROCESS),

@@ -308,9 +308,13 @@ static enum debug_permission module_permission(void)
     void *options;
     const struct option *option = settings_find(
         &state.parts->settings, SLICE_LITERAL("enable-module-command"), &options);
-    const char *word = *(char *const *)(const void *)((const char *)options + option->offset);
-    if (strcasecmp(word, "local") == 0) return DEBUG_LOCAL;
-    return strcasecmp(word, "yes") == 0 ? DEBUG_YES : DEBUG_NO;
+    struct buffer word = {0};
+    option_format(option, options, &word);
+    enum debug_permission who = DEBUG_NO;
+    if (slice_equal_nocase(buffer_slice(&word), "yes")) who = DEBUG_YES;
+    if (slice_equal_nocase(buffer_slice(&word), "local")) who = DEBUG_LOCAL;
+    buffer_free(&word);
+    return who;
 }
 
 static bool is_permitted(const struct session *session, bool debug)
@@ -371,6 +375,7 @@ static void fill_server(struct parts *parts)
     server.memory_doctor = memory_doctor;
     server.memory_stats = memory_stats;
     server.loading = true;
+    server.options = &parts->settings.commands;
     server.proto_max_bulk_bytes = parts->settings.net.proto_max_bulk_bytes;
     state.last_save_s = clock_wall_ms() / 1000;
     info_init(parts);

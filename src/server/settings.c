@@ -31,6 +31,7 @@ struct settings_part settings_part(struct settings *settings, unsigned index)
         {&job_option_table, &settings->jobs},
         {&batch_writer_option_table, &settings->batch_writer},
         {&leveldb_option_table, &settings->leveldb},
+        {&command_option_table, &settings->commands},
         {&inert_option_table, &settings->inert},
     };
     return parts[index];

@@ -7,6 +7,7 @@
 #define KELVIN_SERVER_SETTINGS_H
 
 #include "base/option.h"
+#include "commands/options.h"
 #include "net/net.h"
 #include "server/options.h"
 #include "storage/batch_writer.h"
@@ -25,6 +26,7 @@ struct settings {
     struct journal_options journal;
     struct batch_writer_options batch_writer;
     struct leveldb_options leveldb;
+    struct command_options commands;
     struct inert_options inert;
     char *file; /* absolute path of the configuration file; "" when there is none */
     /* Whether they were set, not left to scale with maxmemory. */
@@ -36,7 +38,7 @@ struct settings_part {
     const struct option_table *table;
     void *options;
 };
-enum { SETTINGS_PARTS = 9 };
+enum { SETTINGS_PARTS = 10 };
 
 void settings_init(struct settings *settings); /* all defaults */
 void settings_free(struct settings *settings);

@@ -93,4 +93,68 @@ def protected_commands_run_for_whom_the_options_name(t):
             same(clients, *line.split())
 
 
+# --- ACL ---
+
+@test
+def acl_shows_the_hash_of_the_password(t):
+    clients = both(t)
+    for version in (2, 3):
+        for client in clients:
+            client.run("HELLO", version)
+        for password in ("", "secret", "x" * 300):
+            same(clients, "CONFIG", "SET", "requirepass", password)
+            for line in ("ACL LIST", "ACL GETUSER default", "ACL GETUSER nosuch", "ACL GETUSER DEFAULT", "ACL USERS",
+                         "ACL WHOAMI"):
+                same(clients, *line.split())
+
+
+@test
+def acl_checks_its_arguments(t):
+    clients = both(t)
+    for line in ("ACL", "ACL nosuch", "ACL WHOAMI x", "ACL USERS x", "ACL LIST x", "ACL GETUSER", "ACL GETUSER default x",
+                 "ACL CAT", "ACL CAT nosuch", "ACL CAT a b", "ACL GENPASS 0", "ACL GENPASS -1", "ACL GENPASS 4097",
+                 "ACL GENPASS x", "ACL GENPASS 1 2", "ACL LOG", "ACL LOG -1", "ACL LOG x", "ACL LOG RESET",
+                 "ACL LOG RESET x", "ACL LOAD", "ACL SAVE", "ACL LOAD x", "ACL DRYRUN", "ACL DRYRUN default",
+                 "ACL DRYRUN default get", "ACL DRYRUN default GET x", "ACL DRYRUN default nosuch x",
+                 "ACL DRYRUN nosuch get x", "ACL DRYRUN default client", "ACL DRYRUN default client list",
+                 "ACL DRYRUN default client nosuch", "ACL DRYRUN default config|get x"):
+        same(clients, *line.split())
+    for bits in (1, 4, 5, 4096):
+        expect([len(client.run("ACL", "GENPASS", bits)) for client in clients], [(bits + 3) // 4] * 2)
+
+
+def denials(client, *arguments):
+    """ACL LOG without what differs: the age, and the client's addresses."""
+    entries = client.run("ACL", "LOG", *arguments)
+    for entry in entries:
+        expect(entry[10], b"age-seconds")
+        assert 0 <= float(entry[11]) < 60, entry
+        assert re.search(rb"^id=\d+ addr=127.*user=default", entry[13]), entry
+        entry[11] = entry[13] = None
+    return entries
+
+
+@test
+def acl_log_tells_of_refused_logins(t):
+    clients = both(t)
+    for line in ("AUTH a b", "Auth a b", "AUTH a b", "AUTH default x", "HELLO 3 AUTH a b", "MULTI", "AUTH a b",
+                 "AUTH c d", "EXEC"):
+        same(clients, *line.split())
+    for count in ((), (0,), (1,), (3,), (-5,), (100,)):
+        expect(denials(clients[1], *count), denials(clients[0], *count))
+    same(clients, "CONFIG", "SET", "requirepass", "secret")
+    strangers = [t.client(client.socket.getpeername()[1]) for client in clients]
+    for line in ("AUTH x", "AUTH y", "PING", "AUTH secret"):
+        same(strangers, *line.split())
+    expect(denials(clients[1]), denials(clients[0]))
+    same(clients, "CONFIG", "SET", "acllog-max-len", 2)
+    same(clients, "AUTH", "z", "z")
+    expect(denials(clients[1]), denials(clients[0]))
+    same(clients, "ACL", "LOG", "RESET")
+    same(clients, "ACL", "LOG")
+    same(clients, "CONFIG", "SET", "acllog-max-len", 0)
+    same(clients, "AUTH", "z", "z")
+    same(clients, "ACL", "LOG")
+
+
 main()

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The table of the options that single commands ask for. Constants, any thread. */
+#include "commands/options.h"
+
+static const struct option rows[] = {
+    {.name = "acllog-max-len", .kind = OPTION_INTEGER, .flags = OPTION_LIVE,
+     .offset = offsetof(struct command_options, acllog_max_length), .default_text = "128",
+     .minimum = 0, .maximum = 1000000, .unit = "entries",
+     .help = "How many refused logins ACL LOG remembers; the oldest ones go first."},
+};
+const struct option_table command_option_table = {
+    "COMMANDS", "What single commands ask for.", rows, sizeof rows / sizeof *rows};
