@@ -99,9 +99,12 @@ UNIT_TESTS := $(patsubst %.c,$(OUT)/%,$(sort $(shell find $(TESTS) -name '*_test
 BENCHES    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/bench/*_bench.c)))
 FUZZERS    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 CLIENTS    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/clients/*.c)))
-TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c)))
+LOAD       := $(OUT)/kelvin-load
+LOAD_MAIN  := $(OUT)/tests/bench/load/main.c.o
+LOAD_PARTS := $(filter-out $(LOAD_MAIN),$(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/bench/load/*.c))))
+TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c))) $(LOAD_PARTS)
 
-.PHONY: all objects tests benches fuzzers run test unit lint bench torture fuzz docs commands help install uninstall clean deps FORCE
+.PHONY: all objects tests benches bench-tools fuzzers run test unit lint bench torture fuzz docs commands help install uninstall clean deps FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -109,7 +112,8 @@ TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c)))
 all: objects $(if $(wildcard src/server/main.c),$(SERVER))
 objects: $(OBJECTS)
 tests: $(UNIT_TESTS) $(CLIENTS)
-benches: $(BENCHES)
+benches: $(BENCHES) $(LOAD)
+bench-tools: benches
 fuzzers: $(FUZZERS)
 
 $(SERVER): $(OBJECTS)
@@ -127,6 +131,10 @@ $(UNIT_TESTS): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
 	$(Q)$(LINK) -o $@ $< $(LIBRARY) -lcmocka $(LIBRARIES)
 
 $(BENCHES): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
+	$(call say,LINK $@)
+	$(Q)$(LINK) -o $@ $< $(LIBRARY) $(LIBRARIES)
+
+$(LOAD): $(LOAD_MAIN) $(LIBRARY)
 	$(call say,LINK $@)
 	$(Q)$(LINK) -o $@ $< $(LIBRARY) $(LIBRARIES)
 
@@ -156,7 +164,7 @@ $(OUT)/flags: FORCE
 	@echo '$(COMPILE_C) | $(COMPILE_CXX) | $(LINK)' | cmp -s - $@ || \
 	    echo '$(COMPILE_C) | $(COMPILE_CXX) | $(LINK)' > $@
 
--include $(OBJECTS:.o=.d) $(patsubst %,%.c.d,$(UNIT_TESTS) $(BENCHES) $(CLIENTS) $(FUZZERS)) $(TEST_LIB:.o=.d)
+-include $(OBJECTS:.o=.d) $(patsubst %,%.c.d,$(UNIT_TESTS) $(BENCHES) $(CLIENTS) $(FUZZERS)) $(TEST_LIB:.o=.d) $(LOAD_MAIN:.o=.d)
 
 # ---- what people call ------------------------------------------------------------------------
 
