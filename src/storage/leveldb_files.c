@@ -432,23 +432,6 @@ static int leave_space_for_opening(int fd, size_t size)
     return (uint64_t)info.f_bavail * info.f_frsize < size + kept ? ENOSPC : 0;
 }
 
-int leveldb_files_append(struct leveldb_files *files, const char *path, int fd, const char *data,
-                         size_t size)
-{
-    if (fd == LEVELDB_NO_FD) {
-        counter_add_shared(&files->metrics->log_bytes_dropped, size);
-        return 0;
-    }
-    enum leveldb_file_kind kind = file_kind(path);
-    int error_number = write_begin(files, LEVELDB_APPEND, path);
-    if (!error_number && kind == LEVELDB_TABLE) error_number = leave_space_for_opening(fd, size);
-    if (!error_number) error_number = write_all(fd, data, size);
-    if (error_number) return write_end(files, error_number);
-    counter_add_shared(&files->metrics->writes[kind], 1);
-    counter_add_shared(&files->metrics->written_bytes[kind], size);
-    return 0;
-}
-
 static int sync_folder_of(const char *path)
 {
     char *folder = slice_dup_text(slice_make(path, (size_t)(name_of(path) - path)));
@@ -460,13 +443,31 @@ static int sync_folder_of(const char *path)
     return error_number;
 }
 
+int leveldb_files_append(struct leveldb_files *files, const char *path, int fd, const char *data,
+                         size_t size)
+{
+    if (fd == LEVELDB_NO_FD) {
+        counter_add_shared(&files->metrics->log_bytes_dropped, size);
+        return 0;
+    }
+    enum leveldb_file_kind kind = file_kind(path);
+    int error_number = write_begin(files, LEVELDB_APPEND, path);
+    if (!error_number && kind == LEVELDB_TABLE) error_number = leave_space_for_opening(fd, size);
+    /* What a MANIFEST names must be found in the folder after a power cut, and the kernel may write
+     * out what is appended here long before it is synced. */
+    if (!error_number && kind == LEVELDB_MANIFEST) error_number = sync_folder_of(path);
+    if (!error_number) error_number = write_all(fd, data, size);
+    if (error_number) return write_end(files, error_number);
+    counter_add_shared(&files->metrics->writes[kind], 1);
+    counter_add_shared(&files->metrics->written_bytes[kind], size);
+    return 0;
+}
+
 int leveldb_files_sync(struct leveldb_files *files, const char *path, int fd)
 {
     if (fd == LEVELDB_NO_FD) return 0;
     enum leveldb_file_kind kind = file_kind(path);
-    /* What a MANIFEST names must be found in the folder after a power cut. */
-    int error_number = kind == LEVELDB_MANIFEST ? sync_folder_of(path) : 0;
-    if (!error_number) error_number = write_begin(files, LEVELDB_SYNC, path);
+    int error_number = write_begin(files, LEVELDB_SYNC, path);
     int64_t start_us = clock_monotonic_us();
     if (!error_number && fdatasync(fd) != 0) error_number = errno;
     if (error_number) return write_end(files, error_number);

@@ -11,6 +11,7 @@ from load import Lost, Worker
 from raw_resp import Disconnected
 
 from faultfs import Faults
+from world import is_refusal
 
 SMALL = ("--journal-segment-size", 262144, "--journal-max-size", "4mb", "--leveldb-table-size", "1mb",
          "--leveldb-write-buffer", 131072, "--disk-reserve", "1mb")
@@ -79,7 +80,7 @@ class Stubborn(Worker):
         else:
             tree = client.read().tree
         if tree[0] == b"-":
-            if tree[1].startswith((b"MISCONF", b"EXECABORT")):
+            if is_refusal(tree[1]):
                 return self.refuse(command, tree[1])
             if command[0] != b"RENAME":
                 raise Lost("%.100r: %r" % (command, tree))

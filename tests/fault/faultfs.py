@@ -187,14 +187,15 @@ class Disk:
                 one, count = syncs[number]
                 one.settle(count, "durable" if offset == 0 else "lost")
 
-    def write(self, keep):
-        """Puts the folder as it may be after the cut in the place of what is there."""
+    def write(self, keep, keep_names=None):
+        """Puts the folder as it may be after the cut in the place of what is there. `keep_names`: whether changes of
+        names that no sync had covered may be there; as `keep` unless told otherwise."""
         last = {}
         for number, (folder, _, durable) in enumerate(self.steps):
             if durable:
                 last[folder] = number
         count = {folder: last.get(folder, -1) for folder, _, _ in self.steps}
-        if keep:
+        if keep if keep_names is None else keep_names:
             for folder in count:
                 count[folder] = random.choice((count[folder], random.randrange(count[folder], len(self.steps) + 1)))
         names, folders = dict(self.first_names), set(self.first_folders)

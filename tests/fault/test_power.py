@@ -13,7 +13,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
-from harness import main, scaled, test, wait_until  # noqa: E402
+from harness import expect, main, scaled, test, wait_until  # noqa: E402
 import faultfs as f  # noqa: E402
 from attack import SMALL, fault_server, no_file_call_from_the_loop, note_seed  # noqa: E402
 from world import Round, World  # noqa: E402
@@ -30,13 +30,13 @@ SEGMENTS = [("*/journal/*.seg", f.WRITE, 9), ("*/journal/*.seg", f.SYNC | f.MSYN
             ("*/journal", f.SYNC_FOLDER, 2)]
 
 
-def cut(server, keep):
+def cut(server, keep, keep_names=None):
     """kill -9, and then the disk as the death of the machine leaves it."""
     server.stop(signal.SIGKILL)
     server.faults.clear()
     root = os.path.realpath(server.data)
     server.disk.play(server.faults.power_path)
-    server.disk.write(keep)
+    server.disk.write(keep, keep_names)
     if os.path.exists(server.faults.power_path):
         os.unlink(server.faults.power_path)
     server.faults.boot()
@@ -138,6 +138,26 @@ def policies():
 def a_cut_in_the_middle_of_applying_a_range(t):
     for mode in policies():
         attack(t, *mode, moment=TABLES)
+
+
+@test
+def what_a_manifest_names_is_in_its_folder(t):
+    """All bytes reach the disk, but no name that was not synced."""
+    server = fault_server(t, *SMALL, power=True)
+    server.disk = f.Disk(os.path.realpath(server.data))
+    start(server)
+    client = t.client(server)
+    for number in range(scaled(10, 3)):
+        client.run("SET", "k:%d" % number, "v")
+        client.run("CHECKPOINT")
+        client.run("SET", "k:%d" % number, "w")
+        server.faults.rule(*(("*/store/data-*", f.SYNC_FOLDER), ("*/MANIFEST-*", f.SYNC))[number % 2], action=f.DIE)
+        client.send("CHECKPOINT")
+        wait_until(lambda: not server.is_alive(), 120, "the sync of a MANIFEST")
+        cut(server, 1.0, keep_names=False)
+        start(server)
+        client = t.client(server)
+        expect(client.run("GET", "k:%d" % number), b"w")
 
 
 @test

@@ -25,6 +25,11 @@ FAR = b"4102444800000"  # the year 2100
 SHARED = 0
 
 
+def is_refusal(reply):
+    """A command that was not carried out: writes are refused; or what it needs cannot be read (then without MISCONF)."""
+    return reply.startswith((b"EXECABORT", b"MISCONF")) or b"IO error" in reply
+
+
 class World:
     """Database number to Model."""
 
@@ -145,7 +150,7 @@ class OrderWriter(threading.Thread):
                 client.read()
             kind, reply = client.read().tree
             if kind == b"-":
-                if not reply.startswith((b"EXECABORT", b"MISCONF")):
+                if not is_refusal(reply):
                     raise Lost("EXEC: %r" % reply)
                 self.refused, self.last_refusal = self.refused + 1, reply
                 self.replies.append("refused")
