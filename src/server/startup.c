@@ -88,10 +88,11 @@ static enum status check_together(const struct opening *opening, struct error *e
     return STATUS_OK;
 }
 
-static void note_progress(void *context, uint64_t bytes)
+static bool note_progress(void *context, uint64_t bytes)
 {
     struct parts *parts = context;
     atomic_store_explicit(&parts->loading_done_bytes, bytes, memory_order_relaxed);
+    return true;
 }
 
 static enum status open_all(struct opening *opening, struct error *error)
@@ -121,7 +122,9 @@ static enum status recover(struct opening *opening, const struct batch_writer_ev
         log_write(LOG_NOTICE, "applying the journal: sequences %llu to %llu, %llu bytes",
                   (unsigned long long)store_meta(parts->store)->marker + 1,
                   (unsigned long long)found->last_sequence, (unsigned long long)found->bytes);
-    status = batch_writer_recover(parts->batch_writer, found, note_progress, parts, error);
+    const struct batch_writer_recovery recovery = {
+        memory_budget_maxmemory(parts->budget) / 4, note_progress, parts};
+    status = batch_writer_recover(parts->batch_writer, found, &recovery, error);
     if (status != STATUS_OK) return status;
     uint64_t first = batch_writer_applied_sequence(parts->batch_writer) + 1;
     if (found->last_sequence + 1 > first) first = found->last_sequence + 1;

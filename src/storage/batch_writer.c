@@ -120,36 +120,40 @@ void batch_writer_destroy(struct batch_writer *writer)
     free_writer(writer);
 }
 
-enum status batch_writer_recover(struct batch_writer *writer, const struct journal_found *found,
-                                 void (*progress)(void *context, uint64_t bytes), void *context,
-                                 struct error *error)
+/* All that the journal found, and a durable marker. */
+static enum status catch_up(struct batch_writer *writer, uint64_t last, struct error *error)
 {
-    uint64_t last = found->last_sequence, bytes = 0;
-    enum status status = STATUS_OK;
-    ASSERT(!writer->started);
-    if (last <= writer->position) return STATUS_OK;
-    writer->recovering = true;
-    writer->again_up_to = last;
-    status = writer_skip_to_flush(writer, last, error);
+    enum status status = writer_skip_to_flush(writer, last, error);
     while (status == STATUS_OK && writer->position < last) {
         uint64_t before = counter_get(&writer->metrics->bytes_in);
         status = writer_run_range(writer, last, error);
-        bytes += counter_get(&writer->metrics->bytes_in) - before;
-        if (progress) progress(context, bytes);
+        writer->recovered_bytes += counter_get(&writer->metrics->bytes_in) - before;
     }
     if (status == STATUS_NOT_FOUND) {
-        status = error_set(error, STATUS_CORRUPT,
-                           "the journal ends at sequence %llu instead of %llu",
-                           (unsigned long long)writer->position, (unsigned long long)last);
+        return error_set(error, STATUS_CORRUPT, "the journal ends at sequence %llu instead of %llu",
+                         (unsigned long long)writer->position, (unsigned long long)last);
     }
-    if (status == STATUS_OK) status = writer_checkpoint(writer, error);
+    return status == STATUS_OK ? writer_checkpoint(writer, error) : status;
+}
+
+enum status batch_writer_recover(struct batch_writer *writer, const struct journal_found *found,
+                                 const struct batch_writer_recovery *recovery,
+                                 struct error *error)
+{
+    uint64_t last = found->last_sequence;
+    ASSERT(!writer->started);
+    if (last <= writer->position) return STATUS_OK;
+    writer->recovery = recovery;
+    writer->recovered_bytes = 0;
+    writer->again_up_to = last;
+    enum status status = catch_up(writer, last, error);
     if (status == STATUS_OK) {
         note_start_counts(writer);
         writer_publish_garbage(writer);
     }
     journal_reader_destroy(writer->reader);
     writer->reader = NULL;
-    writer->recovering = false;
+    writer->recovery = NULL;
     return status;
 }
 

@@ -65,11 +65,21 @@ enum status batch_writer_create(struct batch_writer **out,
                                 struct mailbox *loop, const struct batch_writer_events *events,
                                 struct error *error);
 
+/* How to catch up at start-up. A struct of zeros will do. */
+struct batch_writer_recovery {
+    /* Of the journal, in one range, and of memory to sort it in. The larger the better: each record's
+     * old one is then met once, in order, and LevelDB gets long sorted runs. 0: as in normal work. */
+    uint64_t range_bytes;
+    /* May be NULL. Called now and then, on the calling thread, with the bytes of the journal that are in;
+     * false: stop. */
+    bool (*progress)(void *context, uint64_t bytes);
+    void *context;
+};
 /* Start-up, calling thread, before batch_writer_start: applies every record that the journal found
  * (journal_found) after the store's marker and makes the marker durable at `last_sequence`.
- * `progress` (may be NULL) is called now and then with bytes done, from the calling thread. */
+ * STATUS_CLOSED: `progress` said stop; the next start goes on. */
 enum status batch_writer_recover(struct batch_writer *writer, const struct journal_found *found,
-                                 void (*progress)(void *context, uint64_t bytes), void *context,
+                                 const struct batch_writer_recovery *recovery,
                                  struct error *error);
 
 /* Starts the thread; the journal's run has begun. */

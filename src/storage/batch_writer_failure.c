@@ -37,7 +37,7 @@ static void tell_health(struct batch_writer *writer, const struct error *error)
     writer->health = *error;
     if (error->code == STATUS_OK) log_write(LOG_NOTICE, "the store works again");
     else log_write(LOG_WARNING, "the store is closed for writing: %s", error->text);
-    if (writer->recovering || !writer->started) return;
+    if (writer->recovery || !writer->started) return;
     struct health_letter *health = mem_alloc(sizeof *health);
     *health = (struct health_letter){{.deliver = health_deliver}, writer->events, *error};
     mailbox_put(writer->loop, &health->letter);
@@ -190,7 +190,7 @@ void writer_try_reopen(struct batch_writer *writer)
     counter_add(&writer->metrics->reopens, 1);
     store_refuse(writer->store, STATUS_AGAIN, "the store is being brought up to date");
     writer->state = WRITER_AGAIN;
-    if (!writer->recovering) journal_set_marked(writer->journal, writer->marked);
+    if (!writer->recovery) journal_set_marked(writer->journal, writer->marked);
     writer_note_caught_up(writer);
 }
 

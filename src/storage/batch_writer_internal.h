@@ -60,7 +60,9 @@ struct batch_writer {
     struct mailbox *box;
     struct reclaim *reclaim;
     unsigned long thread;
-    bool started, recovering;
+    bool started;
+    const struct batch_writer_recovery *recovery; /* while recovering, else NULL */
+    uint64_t recovered_bytes;                     /* by the ranges that are in */
 
     enum writer_state state;
     struct journal_reader *reader;
@@ -83,7 +85,8 @@ struct batch_writer {
     struct batch batches[COUNT_SLOTS];
     struct batch *free_batches;
     unsigned in_flight;
-    enum status range_status; /* of the batches that came back */
+    size_t positions_done;    /* of the range's, by the batches that came back */
+    enum status range_status; /* of these batches */
     struct error range_error;
     uint64_t *garbage; /* object ids of the range */
     size_t garbage_count, garbage_capacity;

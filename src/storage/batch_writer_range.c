@@ -26,7 +26,10 @@ bool writer_is_again(const struct batch_writer *writer)
 static uint64_t range_limit(const struct batch_writer *writer)
 {
     uint64_t limit = (uint64_t)option_now(&writer->options->batch_writer_range_bytes);
-    return writer->full_disk && limit < FULL_DISK_RANGE_BYTES ? FULL_DISK_RANGE_BYTES : limit;
+    if (writer->full_disk && limit < FULL_DISK_RANGE_BYTES) limit = FULL_DISK_RANGE_BYTES;
+    if (writer->recovery && limit < writer->recovery->range_bytes)
+        limit = writer->recovery->range_bytes;
+    return limit;
 }
 
 static enum status collect(struct batch_writer *writer, uint64_t up_to, struct error *error)
@@ -92,6 +95,7 @@ static void batch_done(struct job *job)
     struct batch_writer *writer = batch->writer;
     struct batch_writer_metrics *metrics = writer->metrics;
     writer->in_flight--;
+    writer->positions_done += batch->input.end - batch->input.first;
     gauge_set(&metrics->in_flight, writer->in_flight);
     if (batch->status == STATUS_OK) {
         take_counts(writer, batch);
@@ -111,10 +115,26 @@ static void batch_done(struct job *job)
     writer->free_batches = batch;
 }
 
+/* Start-up: how far we are; whoever asked for it may want to stop. */
+static void tell_progress(struct batch_writer *writer)
+{
+    const struct batch_writer_recovery *recovery = writer->recovery;
+    const struct range *range = &writer->range;
+    size_t positions = range->lists[RANGE_KEYS].count + range->lists[RANGE_ELEMENTS].count;
+    if (!recovery || !recovery->progress || positions == 0) return;
+    double share = (double)writer->positions_done / (double)positions;
+    uint64_t bytes = writer->recovered_bytes + (uint64_t)((double)range->bytes * share);
+    if (!recovery->progress(recovery->context, bytes) && writer->range_status == STATUS_OK) {
+        writer->range_status = error_set(&writer->range_error, STATUS_CLOSED,
+                                         "stopped before the journal was applied");
+    }
+}
+
 static void wait_for_letters(struct batch_writer *writer)
 {
     mailbox_wait(writer->box, -1);
     mailbox_deliver(writer->box);
+    tell_progress(writer);
 }
 
 static void submit_batch(struct batch_writer *writer, enum range_part part, size_t first,
@@ -153,6 +173,7 @@ static enum status run_batches(struct batch_writer *writer, struct error *error)
     uint64_t bytes = (uint64_t)option_now(&writer->options->batch_writer_batch_bytes);
     writer->range_status = STATUS_OK;
     writer->garbage_count = 0;
+    writer->positions_done = 0;
     range_sort(&writer->range);
     for (int part = RANGE_PARTS - 1; part >= 0; part--) {
         size_t count = writer->range.lists[part].count;
@@ -257,7 +278,7 @@ static void drop_pending(struct batch_writer *writer, size_t count)
     writer->pending_count -= count;
     memmove(writer->pending, writer->pending + count,
             writer->pending_count * sizeof *writer->pending);
-    if (!writer->recovering) journal_set_marked(writer->journal, writer->marked);
+    if (!writer->recovery) journal_set_marked(writer->journal, writer->marked);
 }
 
 void writer_note_durable(struct batch_writer *writer)
@@ -407,7 +428,7 @@ static void arrive(struct batch_writer *writer, uint64_t last)
     writer->position = last;
     if (last <= atomic_load_explicit(&writer->applied, memory_order_relaxed)) return;
     publish_applied(writer);
-    if (writer->recovering) writer->claimed = last;
+    if (writer->recovery) writer->claimed = last;
     else report(writer);
 }
 
@@ -427,7 +448,7 @@ enum status writer_run_range(struct batch_writer *writer, uint64_t up_to, struct
     if (status != STATUS_OK) goto failed;
     hand_garbage_on(writer);
     count_range(writer, start_us);
-    if (writer->range.has_flush && !writer->recovering)
+    if (writer->range.has_flush && !writer->recovery)
         journal_set_marked(writer->journal, writer->marked);
     arrive(writer, last);
     range_clear(&writer->range);

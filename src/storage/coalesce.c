@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "storage/old_records.h"
 #include "storage/record.h"
 
 /* --- one key --- */
@@ -53,7 +54,8 @@ uint64_t key_walk_end(const struct key_walk *walk)
 struct work {
     const struct coalesce_input *input;
     struct coalesce_output *output;
-    struct buffer name, value, old;
+    struct old_records old;
+    struct buffer name, value;
     struct error *error;
 };
 
@@ -95,18 +97,17 @@ static void add_garbage(struct coalesce_output *output, uint64_t object_id)
 static enum status read_state(struct work *work, const struct operation *operation,
                               struct key_state *out)
 {
-    struct engine *engine = work->input->engine;
     struct key_record record;
+    struct slice value;
     buffer_clear(&work->name);
-    buffer_clear(&work->old);
     record_key_name(&work->name, operation->db_id, operation->key);
     work->output->lookups++;
-    enum status status = engine->operations->get(engine, NULL, buffer_slice(&work->name),
-                                                 &work->old, work->error);
+    enum status status =
+        old_records_find(&work->old, buffer_slice(&work->name), &value, work->error);
     *out = (struct key_state){.expire_at_ms = -1};
     if (status == STATUS_NOT_FOUND) return STATUS_OK;
     if (status != STATUS_OK) return status;
-    status = key_record_decode(buffer_slice(&work->old), &record);
+    status = key_record_decode(value, &record);
     if (status != STATUS_OK) {
         return error_set(work->error, status, "a key record of database %llu cannot be read: %s",
                          (unsigned long long)operation->db_id, status_text(status));
@@ -248,7 +249,8 @@ static void put_changed_counts(struct work *work, const struct count_pair *befor
 enum status coalesce_run(const struct coalesce_input *input, struct coalesce_output *output,
                          struct error *error)
 {
-    struct work work = {.input = input, .output = output, .error = error};
+    struct work work = {
+        .input = input, .output = output, .old = {.engine = input->engine}, .error = error};
     struct count_pair *before = mem_dup(output->counts, output->places * sizeof *before);
     enum status status = STATUS_OK;
 
@@ -259,6 +261,8 @@ enum status coalesce_run(const struct coalesce_input *input, struct coalesce_out
         if (input->part == RANGE_KEYS) status = add_key_group(&work, first, end);
         else add_element(&work, end - 1);
     }
+    enum status read_status = old_records_end(&work.old, status == STATUS_OK ? error : NULL);
+    if (status == STATUS_OK) status = read_status;
     if (status == STATUS_OK) {
         output->records = output->batch.count;
         put_changed_counts(&work, before);
@@ -266,6 +270,5 @@ enum status coalesce_run(const struct coalesce_input *input, struct coalesce_out
     mem_free(before);
     buffer_free(&work.name);
     buffer_free(&work.value);
-    buffer_free(&work.old);
     return status;
 }

@@ -126,7 +126,7 @@ static void fixture_start(struct fixture *f)
                     fixture_open_engine, f, NULL));
     MUST(batch_writer_create(&f->writer, &f->writer_options, &f->writer_metrics, f->store,
                              f->journal, f->jobs, f->loop, &events, NULL));
-    MUST(batch_writer_recover(f->writer, &found, NULL, NULL, NULL));
+    MUST(batch_writer_recover(f->writer, &found, &(struct batch_writer_recovery){0}, NULL));
     uint64_t first = batch_writer_applied_sequence(f->writer) + 1;
     MUST(journal_start_run(f->journal, 77, first, NULL));
     MUST(batch_writer_start(f->writer, NULL));

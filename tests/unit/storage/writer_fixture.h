@@ -201,7 +201,7 @@ static inline enum status fixture_start(struct fixture *f, struct error *error)
     if (status != STATUS_OK) goto close_store;
     f->writer->pause_min_us = 500;
     f->writer->pause_max_us = 4000;
-    status = batch_writer_recover(f->writer, &found, NULL, NULL, error);
+    status = batch_writer_recover(f->writer, &found, &(struct batch_writer_recovery){0}, error);
     if (status != STATUS_OK) goto destroy_writer;
     f->applied = batch_writer_applied_sequence(f->writer);
     f->count_count = 0;
