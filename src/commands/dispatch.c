@@ -289,7 +289,7 @@ static void run_begin(struct command_run *run, struct session *session,
     run->reply = session->reply;
     run->argc = request->argc;
     run->argv = request->argv;
-    run->parked_custom = run->committed = false;
+    run->parked_custom = run->committed = run->keys_follow = false;
     access_begin(&run->access, server.keyspace, state.writes, &state.parking->waiter,
                  state.now_ms);
     run->access.no_touch = session->no_touch;
@@ -440,6 +440,8 @@ static enum dispatch_result execute(struct session *session, struct request *req
     if (run.access.depends_on > session->depends_on) session->depends_on = run.access.depends_on;
     session->last_command = command;
     account(command, session, mark, began_ns);
+    if (run.keys_follow && stream_go_on(session, state.parking) == STREAM_WAITS)
+        return park(session, request, PARK_STREAM, began_ns);
     return DISPATCH_DONE;
 }
 
@@ -494,6 +496,7 @@ enum dispatch_result dispatch_request(struct session *session, struct request *r
 
 void dispatch_again(struct parking *parking)
 {
+    ASSERT(parking->reason != PARK_STREAM);
     struct session *session = parking->session;
     struct request *request = parking->request;
     int64_t began_ns = parking->began_ns;
@@ -513,6 +516,15 @@ void dispatch_again(struct parking *parking)
     }
     if (result == DISPATCH_PARKED) return;
     finish(session, request);
+    session->operations->resume(session);
+}
+
+void dispatch_finish_stream(struct parking *parking)
+{
+    struct session *session = parking->session;
+    parking_leave(parking);
+    state.parking = parking;
+    finish(session, parking->request);
     session->operations->resume(session);
 }
 

@@ -26,6 +26,9 @@ enum dispatch_result {
 /* Runs one request with argc >= 1. */
 enum dispatch_result dispatch_request(struct session *session, struct request *request);
 
+/* Fewer than SESSION_DRAINED_BYTES of a session with awaits_drain wait to be sent: its reply goes on. */
+void dispatch_drained(struct session *session);
+
 /* The session ends while a command of it is parked: forgets the command. `resume` is not called. */
 void dispatch_cancel(struct session *session);
 
@@ -43,6 +46,7 @@ struct command_run {
     const struct slice *argv;
     bool parked_custom;   /* the handler waits for something of its own (CLIENT PAUSE, a barrier):
                              see run_wait_barrier */
+    bool keys_follow;     /* the reply goes on with what keyspace_next_keys gives (KEYS) */
     bool committed;       /* a write set was committed by the run (EXEC does it itself) */
 };
 

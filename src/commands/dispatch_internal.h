@@ -11,6 +11,7 @@
 #include "commands/dispatch.h"
 
 enum park_reason {
+    PARK_STREAM, /* it has run; the rest of its reply is on its way: dispatch_stream.c */
     PARK_DATA,  /* keys, a scan, a count, journal space, a barrier: the waiter is woken */
     PARK_PAUSE, /* CLIENT PAUSE */
     PARK_TIME   /* run_wait_time */
@@ -40,7 +41,17 @@ bool pause_stops_writes(void);
 void parking_init(void);
 void parking_destroy(void);
 
+/* --- dispatch_stream.c --- */
+enum stream_result {
+    STREAM_ENDED,
+    STREAM_WAITS /* for the next block, for the client to take one, or for its end as it is closed */
+};
+/* The next part of a reply whose command has run. */
+enum stream_result stream_go_on(struct session *session, struct parking *parking);
+
 /* --- dispatch.c --- */
+/* The last part of a parked command's reply was written. */
+void dispatch_finish_stream(struct parking *parking);
 /* Runs a parked request again, and lets the session go on when it is done. */
 void dispatch_again(struct parking *parking);
 

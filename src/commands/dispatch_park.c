@@ -30,6 +30,11 @@ void parking_destroy(void)
 static void woken(struct waiter *waiter)
 {
     struct parking *parking = (struct parking *)(void *)waiter;
+    if (parking->reason == PARK_STREAM) {
+        if (stream_go_on(parking->session, parking) == STREAM_ENDED)
+            dispatch_finish_stream(parking);
+        return;
+    }
     parking->answered = true;
     dispatch_again(parking);
 }

@@ -24,17 +24,31 @@ static void set_pattern(struct scan_request *request, struct slice pattern)
     request->has_pattern = !slice_equal(pattern, SLICE_LITERAL("*"));
 }
 
+/* Within the run: its own writes are seen, and what it collects is bounded. */
+static void keys_in_transaction(struct command_run *run, const struct scan_request *request)
+{
+    const struct slice *keys;
+    size_t count;
+    uint64_t next;
+    if (run_found(run, keyspace_scan(&run->access, request, &keys, &count, &next)))
+        reply_keys(run, keys, count);
+}
+
 /* KEYS pattern */
 void keys_keys(struct command_run *run)
 {
     struct scan_request request = {
         .kind = SCAN_KEYS, .number = run_database(run), .type = TYPE_ANY};
-    const struct slice *keys;
-    size_t count;
-    uint64_t next;
+    uint64_t count;
     set_pattern(&request, run->argv[1]);
-    if (run_found(run, keyspace_scan(&run->access, &request, &keys, &count, &next)))
-        reply_keys(run, keys, count);
+    if (run->access.in_transaction) {
+        keys_in_transaction(run, &request);
+        return;
+    }
+    request.encode = reply_append_bulk;
+    if (!run_found(run, keyspace_keys(&run->access, &request, &count))) return;
+    reply_array(run->reply, count);
+    run->keys_follow = true;
 }
 
 /* RANDOMKEY */

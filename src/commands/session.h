@@ -40,6 +40,9 @@ struct session_operations {
     void (*describe)(struct session *session, struct session_io *out);
 };
 
+/* A reply that is made while it is sent: the next part is asked for when less than this is pending. */
+enum { SESSION_DRAINED_BYTES = 256 * 1024 };
+
 enum reply_mode { REPLY_ON, REPLY_OFF, REPLY_SKIP_NEXT, REPLY_SKIP };
 
 struct session {
@@ -56,6 +59,8 @@ struct session {
     int64_t created_ms, active_ms;  /* wall clock */
     uint64_t depends_on;            /* highest sequence that the replies written so far depend on: net
                                        sends no byte behind it before it is acknowledged */
+    bool awaits_drain;              /* its reply goes on when the client has taken more of it:
+                                       dispatch_drained */
     const struct command *last_command;
     char *name, *library_name, *library_version; /* owned, "" when unset: never NULL */
     struct transaction *transaction; /* NULL outside MULTI and WATCH */

@@ -103,6 +103,7 @@ struct connection {
     uint64_t single_bytes;        /* of memory_bytes: the largest single request and reply */
     int64_t soft_limit_since_ms;         /* 0: below the soft limit */
     int64_t linger_until_ms;
+    int64_t stalled_since_us; /* since when a streamed reply waits for the client; 0: it does not */
     struct event read_event, write_event;
     union {
         struct sockaddr_in v4;
@@ -162,6 +163,8 @@ void connection_want_flush(struct connection *connection);
 void connection_flush(struct connection *connection);
 /* Closes it, and returns true, when a limit is passed. */
 bool connection_check_output(struct connection *connection);
+/* The same for a client that takes nothing of a streamed reply. */
+bool connection_check_stream(struct connection *connection);
 
 /* limits.c: upkeep of many. */
 void limits_cron(struct net *net);

@@ -110,6 +110,38 @@ bool connection_check_output(struct connection *connection)
     return true;
 }
 
+/* --- streamed replies --- */
+
+/* What is held back until a write is durable is not the client's fault. */
+bool connection_check_stream(struct connection *connection)
+{
+    struct net *net = connection->net;
+    if (connection->stalled_since_us == 0) return false;
+    if (connection->hold_count > 0) connection->stalled_since_us = net->turn_began_us;
+    int64_t stalled_us = net->turn_began_us - connection->stalled_since_us;
+    if (stalled_us <= net->options->reply_stream_timeout_s * 1000000) return false;
+    counter_add(&net->metrics->closed_stream, 1);
+    log_write(LOG_WARNING, "client %llu closed: it has taken nothing of a long reply for %lld s "
+                           "(reply-stream-timeout)",
+              (unsigned long long)connection->session.id, (long long)(stalled_us / 1000000));
+    connection_close(connection, false);
+    return true;
+}
+
+/* The client has taken enough: more of its reply may be made. */
+static void go_on_with_stream(struct connection *connection)
+{
+    struct session *session = &connection->session;
+    if (!session->awaits_drain || connection->state != CONNECTION_OPEN) {
+        connection->stalled_since_us = 0;
+    } else if (reply_pending_bytes(session->reply) < SESSION_DRAINED_BYTES) {
+        connection->stalled_since_us = 0;
+        dispatch_drained(session);
+    } else if (connection->stalled_since_us == 0) {
+        connection->stalled_since_us = connection->net->turn_began_us;
+    }
+}
+
 /* --- sending --- */
 
 void connection_want_flush(struct connection *connection)
@@ -176,4 +208,5 @@ void connection_flush(struct connection *connection)
     if (connection->state == CONNECTION_DRAINING && sent == SENT_ALL &&
         connection->hold_count == 0)
         connection_close(connection, true);
+    go_on_with_stream(connection);
 }

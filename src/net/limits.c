@@ -22,7 +22,9 @@ static void look_at(struct connection *connection, int64_t now_ms)
         if (now_ms >= connection->linger_until_ms) connection_close(connection, false);
         return;
     }
-    if (connection->state == CONNECTION_DEAD || connection_check_output(connection)) return;
+    if (connection->state == CONNECTION_DEAD || connection_check_output(connection) ||
+        connection_check_stream(connection))
+        return;
     int64_t timeout_s = net->options->timeout_s;
     if (timeout_s > 0 && idle_ms > timeout_s * 1000 && !connection->holds_parked) {
         counter_add(&net->metrics->closed_idle, 1);

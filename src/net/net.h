@@ -21,6 +21,7 @@ struct net_options {
     int64_t tcp_backlog;
     int64_t tcp_keepalive_s;
     int64_t timeout_s;
+    int64_t reply_stream_timeout_s;
     int64_t maxclients;
     bool protected_mode;
     int64_t proto_max_bulk_bytes;
@@ -33,7 +34,7 @@ extern const struct option_table net_option_table;
 struct net_metrics {
     struct counter connections_accepted, connections_rejected, connections_denied,
         connections_closed, accept_failures, evicted, closed_query_limit, closed_output_limit,
-        closed_idle, received_bytes, sent_bytes, reads, writes, write_stalls, read_pauses,
+        closed_idle, closed_stream, received_bytes, sent_bytes, reads, writes, write_stalls, read_pauses,
         held_replies, turns, budget_turns;
     struct gauge connections, client_memory_bytes, client_output_bytes;
     struct histogram turn_seconds;

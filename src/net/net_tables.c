@@ -72,6 +72,17 @@ static const struct option options[] = {
      .unit = "seconds",
      .help = "Close a client that has been idle for so long. 0: never. A client whose command\n"
              "waits for data is not idle."},
+    {.name = "reply-stream-timeout",
+     .kind = OPTION_INTEGER,
+     .flags = OPTION_LIVE,
+     .offset = OPTION(reply_stream_timeout_s),
+     .default_text = "60",
+     .minimum = 1,
+     .maximum = INT_MAX,
+     .unit = "seconds",
+     .help = "KEYS of a large database sends its reply while it reads it, at the pace of the client,\n"
+             "from a snapshot of the store. A client that does not take the next 256 KiB of such a\n"
+             "reply in so long is closed, since a snapshot keeps deleted data on the disk."},
     {.name = "maxclients",
      .kind = OPTION_INTEGER,
      .flags = OPTION_LIVE,
@@ -167,6 +178,8 @@ static const struct metric metrics[] = {
         "client_output_buffer_limit_disconnections",
         "Clients closed because of client-output-buffer-limit."),
     ROW(COUNTER, "closed_idle_total", closed_idle, "", NULL, "Clients closed because of timeout."),
+    ROW(COUNTER, "closed_stream_total", closed_stream, "", NULL,
+        "Clients closed because of reply-stream-timeout."),
     ROW(COUNTER, "received_bytes_total", received_bytes, "bytes", "total_net_input_bytes",
         "Bytes read from clients."),
     ROW(COUNTER, "sent_bytes_total", sent_bytes, "bytes", "total_net_output_bytes",

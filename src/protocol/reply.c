@@ -345,6 +345,17 @@ void reply_bulk(struct reply *reply, struct slice value)
     grew(reply, size + 2);
 }
 
+void reply_append_bulk(struct buffer *out, struct slice value)
+{
+    buffer_reserve(out, value.size + HEADER_BYTES);
+    char *at = out->data + out->size;
+    at += header_format(at, '$', value.size);
+    if (value.size > 0) memcpy(at, value.data, value.size);
+    at += value.size;
+    memcpy(at, "\r\n", 2);
+    out->size = (size_t)(at + 2 - out->data);
+}
+
 void reply_bulk_text(struct reply *reply, const char *text)
 {
     reply_bulk(reply, slice_from_text(text));

@@ -47,6 +47,8 @@ void reply_bulk_text(struct reply *reply, const char *text);
 void reply_bulk_format(struct reply *reply, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void reply_bulk_integer(struct reply *reply, int64_t value);
+/* Appends to a buffer what reply_bulk writes, in either protocol. Any thread. */
+void reply_append_bulk(struct buffer *out, struct slice value);
 /* A bulk string from shared bytes; takes the reference over in every case. */
 void reply_bulk_shared(struct reply *reply, struct shared_bytes shared);
 /* A bulk string in pieces: the header for `size` bytes, then exactly that many bytes by

@@ -41,6 +41,7 @@ struct keyspace *keyspace_create(const struct keyspace_options *options,
     list_init(&keyspace->admission);
     list_init(&keyspace->ready);
     list_init(&keyspace->space);
+    list_init(&keyspace->streams);
     keyspace->bookmarks = bookmarks_create();
     keyspace->watches = watch_table_create();
     keyspace->expiry = expiry_cycle_create(keyspace);
@@ -531,6 +532,7 @@ void keyspace_cron(struct keyspace *keyspace)
     cache_set_time(keyspace->cache, (uint32_t)(now_ms / 1000));
     cache_age(keyspace->cache, AGE_STEPS);
     keyspace_send_unsent(keyspace);
+    keyspace_check_streams(keyspace);
     keyspace_retry_writers(keyspace); /* whatever it was that they waited for */
     gauge_set(&keyspace->metrics->pinned_load_bytes, (int64_t)keyspace->pinned_load_bytes);
     if (keyspace->options->active_expire) expiry_cycle_run(keyspace, now_ms);

@@ -158,11 +158,24 @@ struct scan_request {
     int type;                 /* -1: any. PAGE */
     uint64_t cursor;          /* PAGE; 0 begins */
     uint64_t count;           /* PAGE: how many records to look at */
+    /* keyspace_keys: appends a key as it stands in the reply. Called on a worker. */
+    void (*encode)(struct buffer *out, struct slice key);
 };
 /* FOUND: *keys and *count (owned by the waiter until released) and, for PAGE, the next cursor (0: done);
- * FOUND_ERROR for an unknown cursor. The run's own writes are merged in. */
+ * FOUND_ERROR for an unknown cursor, and for KEYS when more is found than may be collected. A page ends
+ * before its count when it would be large. The run's own writes are merged in. */
 enum found keyspace_scan(struct access *access, const struct scan_request *request,
                          const struct slice **keys, size_t *count, uint64_t *next_cursor);
+/* KEYS outside of a transaction, however many there are. FOUND: *count is exact, and the keys, encoded,
+ * come from keyspace_next_keys; the access may be ended before. */
+enum found keyspace_keys(struct access *access, const struct scan_request *request,
+                         uint64_t *count);
+/* The next block, a quarter of a MiB or one key (when all fit in a MiB: all). FOUND: *block becomes the
+ * caller's, *more tells whether to ask again. FOUND_WAIT: it is there when the waiter is woken.
+ * FOUND_NOTHING: there is none. FOUND_ERROR: the rest cannot be had, waiter->error says why; while the
+ * next block is not asked for the waiter may be woken for that alone. A snapshot of the store is held
+ * until the end or waiter_release: ask soon. */
+enum found keyspace_next_keys(struct waiter *waiter, struct buffer *block, bool *more);
 
 /* --- committing --- */
 /* Makes the write set one journal record and publishes it; nothing to do for an empty one.
@@ -195,8 +208,8 @@ extern const struct option_table keyspace_option_table;
 struct keyspace_metrics {
     struct counter loads, load_bytes, loads_cancelled, load_failures, commits, expired_on_access,
         expired_by_cycle, keyspace_hits, keyspace_misses, parked_loads, parked_space, parked_scans,
-        scans, writer_pause_us;
-    struct gauge loading, pinned_load_bytes, parked;
+        scans, streamed_scans, writer_pause_us;
+    struct gauge loading, pinned_load_bytes, parked, streams;
     struct histogram load_seconds;
 };
 extern const struct metric_table keyspace_metric_table;

@@ -73,6 +73,7 @@ struct keyspace {
     struct list admission;  /* waiters (link: space) whose loads must wait for memory */
     struct list ready;      /* waiters to wake at the end of the turn */
     struct list space;      /* waiters that want to commit */
+    struct list streams;    /* scans whose blocks are asked for one by one */
     struct waiter *holder;  /* an EXEC with a scan that keeps other writers waiting */
     struct throttle throttle;
     struct error store_error; /* code STATUS_OK: the store works */
@@ -165,7 +166,9 @@ struct bookmarks *bookmarks_create(void);
 void bookmarks_destroy(struct bookmarks *bookmarks);
 
 /* --- keyspace_scan.c --- */
-void scan_results_release(struct keyspace *keyspace, struct waiter *waiter);
+void scan_results_release(struct waiter *waiter);
+/* Streams whose handle of the store is wanted back fail. Now and then. */
+void keyspace_check_streams(struct keyspace *keyspace);
 
 /* --- keyspace_expiry.c --- */
 struct expiry_cycle *expiry_cycle_create(struct keyspace *keyspace);

@@ -92,7 +92,7 @@ void waiter_release(struct keyspace *keyspace, struct waiter *waiter)
     waiter->pinned_bytes = waiter->pinned_key_bytes = 0;
     waiter->failed = false;
     waiter->counted = -1;
-    scan_results_release(keyspace, waiter);
+    scan_results_release(waiter);
     if (keyspace->holder == waiter) {
         keyspace->holder = NULL;
         keyspace_retry_writers(keyspace);

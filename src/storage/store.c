@@ -32,11 +32,11 @@ struct store {
     struct store_meta meta;
     uint32_t number;      /* of the folder that CURRENT names */
     uint32_t last_number; /* highest that was ever tried: a number is not used twice */
-    struct engine *closing; /* taken away, but maybe still held by jobs */
     struct replaced *replaced;
 
     pthread_mutex_t lock; /* guards what follows */
     struct engine *engine;
+    struct engine *closing; /* taken away, but maybe still held by jobs; only the writer changes it */
     enum status refused; /* what readers get, STATUS_OK: the engine */
     char refused_text[ERROR_TEXT_BYTES];
 };
@@ -348,6 +348,14 @@ bool store_is_current(struct store *store, const struct engine *engine)
     return current;
 }
 
+bool store_awaits(struct store *store, const struct engine *engine)
+{
+    pthread_mutex_lock(&store->lock);
+    bool awaits = store->closing == engine;
+    pthread_mutex_unlock(&store->lock);
+    return awaits;
+}
+
 void store_refuse(struct store *store, enum status status, const char *text)
 {
     ASSERT(status != STATUS_OK);
@@ -381,13 +389,20 @@ static struct engine *exchange_engine(struct store *store, struct engine *engine
     return before;
 }
 
+static void set_closing(struct store *store, struct engine *engine)
+{
+    pthread_mutex_lock(&store->lock);
+    store->closing = engine;
+    pthread_mutex_unlock(&store->lock);
+}
+
 void store_close_engine(struct store *store, enum status status, const char *text)
 {
     store_refuse(store, status, text);
     struct engine *engine = exchange_engine(store, NULL);
     if (!engine) return;
     ASSERT(!store->closing);
-    store->closing = engine;
+    set_closing(store, engine);
 }
 
 static bool is_last_reference(const struct engine *engine)
@@ -404,7 +419,7 @@ enum status store_reopen(struct store *store, struct error *error)
         if (!is_last_reference(store->closing))
             return error_set(error, STATUS_AGAIN, "a job still uses the store's old handle");
         engine_unref(store->closing);
-        store->closing = NULL;
+        set_closing(store, NULL);
     }
     enum status status = open_current(store, &engine, error);
     if (status == STATUS_OK) exchange_engine(store, engine);

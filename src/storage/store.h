@@ -8,8 +8,8 @@
  *   DIR/LOCK               held by the server that runs (fcntl)
  *
  * Workers take the engine with store_acquire for the length of a job. The batch writer alone
- * replaces it (FLUSHALL, reopening after a failure). Everything here but store_is_current may block:
- * not on the loop. */
+ * replaces it (FLUSHALL, reopening after a failure). Everything here but store_is_current and
+ * store_awaits may block: not on the loop. */
 #ifndef KELVIN_STORAGE_STORE_H
 #define KELVIN_STORAGE_STORE_H
 
@@ -49,6 +49,10 @@ enum status store_acquire(struct store *store, struct engine **out, struct error
 /* Any thread. False once the handle was replaced or closed: a long job on it ends soon, since the
  * store cannot be opened again while somebody holds the old handle. */
 bool store_is_current(struct store *store, const struct engine *engine);
+
+/* Any thread. True while the store cannot be opened again because somebody holds `engine`. One that
+ * FLUSHALL replaced may be held on to. */
+bool store_awaits(struct store *store, const struct engine *engine);
 
 /* One server per data folder: DIR/LOCK. STATUS_BUSY when another process has it, STATUS_IO_ERROR. */
 enum status store_lock(const char *dir, int *out_fd, struct error *error);

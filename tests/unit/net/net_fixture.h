@@ -38,7 +38,7 @@ static const char *password = "";
 static struct session *parked_session;
 static struct slice parked_argument;
 static struct session *last_session;
-static unsigned sessions_closed, prefetches;
+static unsigned sessions_closed, prefetches, drained;
 static uint64_t next_sequence, acknowledged_sequence;
 static struct buffer order; /* first letters of the commands that ran */
 static char big_value[64 * 1024];
@@ -73,6 +73,12 @@ void dispatch_cron(int64_t ms)
 size_t dispatch_parked_count(void)
 {
     return parked_session ? 1 : 0;
+}
+
+void dispatch_drained(struct session *session)
+{
+    drained++;
+    session->awaits_drain = false;
 }
 
 void dispatch_error_count(struct slice code)
@@ -237,7 +243,7 @@ static inline int set_up(void **state)
     password = "";
     server.password = get_password;
     parked_session = NULL;
-    sessions_closed = prefetches = 0;
+    sessions_closed = prefetches = drained = 0;
     next_sequence = acknowledged_sequence = 0;
     big_references = 0;
     buffer_clear(&order);
