@@ -110,9 +110,11 @@ enum status limits_parse_memory(const char *text, uint64_t maxmemory_bytes, uint
     size_t size = strlen(text);
     int64_t value;
     if (size > 1 && text[size - 1] == '%') {
-        if (!slice_to_int64(slice_make(text, size - 1), &value) || value < 0 || value > 100)
+        if (!slice_to_int64(slice_make(text, size - 1), &value) || value < 0)
+            return error_set(error, STATUS_INVALID, "argument must be a memory or percent value");
+        if (value > 100)
             return error_set(error, STATUS_INVALID,
-                             "argument must be a memory value or a percentage from 0%% to 100%%");
+                             "percentage argument must be less or equal to 100");
         *out = maxmemory_bytes / 100 * (uint64_t)value;
         return STATUS_OK;
     }

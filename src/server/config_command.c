@@ -117,8 +117,7 @@ static bool find_changes(struct command_run *run, struct change *changes, int co
             return false;
         }
         bool by_alias = change->option->alias && is(name, change->option->alias);
-        name = slice_from_text(by_alias ? change->option->alias : change->option->name);
-        change->name = name;
+        change->name = slice_from_text(by_alias ? change->option->alias : change->option->name);
         if (!(change->option->flags & OPTION_LIVE)) {
             bool guarded = strcmp(change->option->name, "dir") == 0 ||
                            strcmp(change->option->name, "dbfilename") == 0;
@@ -126,7 +125,7 @@ static bool find_changes(struct command_run *run, struct change *changes, int co
             return false;
         }
         for (int k = 0; k < i; k++)
-            if (changes[k].option == change->option) {
+            if (changes[k].name.data == change->name.data) { /* an alias is another parameter, as in Redis */
                 reply_failed(run, name, "duplicate parameter");
                 return false;
             }
@@ -134,43 +133,49 @@ static bool find_changes(struct command_run *run, struct change *changes, int co
     return true;
 }
 
-static enum status apply_maxclients(const struct change *changes, int count, struct error *error)
+/* The first change of that option, or NULL. */
+static const struct change *find_change(const struct change *changes, int count, const char *name)
 {
-    struct settings *settings = &config_parts->settings;
-    int64_t possible;
     for (int i = 0; i < count; i++)
-        if (strcmp(changes[i].option->name, "maxclients") == 0 &&
-            !server_raise_descriptors(settings, &possible))
-            return error_set(error, STATUS_INVALID,
-                             "The operating system is not able to handle the specified number of "
-                             "clients, try with %lld", (long long)possible);
-    return STATUS_OK;
+        if (strcmp(changes[i].option->name, name) == 0) return &changes[i];
+    return NULL;
 }
 
-/* The address that could not be listened on is in the log; the client gets Redis's text. */
-static enum status apply_net(const struct change *changes, int count, struct error *error)
+static enum status apply_maxclients(const struct change *change, struct error *error)
 {
-    enum status status = net_apply_options(config_parts->net, error);
-    if (status == STATUS_OK) return status;
-    log_write(LOG_WARNING, "CONFIG SET: %s", error->text);
-    for (int i = 0; i < count; i++) {
-        const char *name = changes[i].option->name;
-        if (strcmp(name, "bind") == 0)
-            return error_set(error, status, "Failed to bind to specified addresses.");
-        if (strcmp(name, "port") == 0)
-            return error_set(error, status, "Unable to listen on this port. Check server logs.");
-    }
-    return status;
+    int64_t possible;
+    if (!change || server_raise_descriptors(&config_parts->settings, &possible)) return STATUS_OK;
+    return error_set(error, STATUS_INVALID,
+                     "The operating system is not able to handle the specified number of clients, "
+                     "try with %lld",
+                     (long long)possible);
 }
 
-/* Sets all in motion that hangs on live options. */
-static enum status apply(const struct change *changes, int count, struct error *error)
+/* What is wrong with the address is in the log; the client gets Redis's text. */
+static enum status bind_failed(struct error *error)
+{
+    log_write(LOG_WARNING, "CONFIG SET: %s", error->text);
+    return error_set(error, STATUS_INVALID, "Failed to bind to specified addresses.");
+}
+
+/* Sets all in motion that hangs on live options. `*culprit`: the change that failed. */
+static enum status apply(const struct change *changes, int count, const struct change **culprit,
+                         struct error *error)
 {
     struct parts *parts = config_parts;
     struct settings *settings = &parts->settings;
-    enum status status = apply_maxclients(changes, count, error);
-    if (status == STATUS_OK) status = apply_net(changes, count, error);
+    *culprit = find_change(changes, count, "maxclients");
+    enum status status = apply_maxclients(*culprit, error);
     if (status != STATUS_OK) return status;
+    status = net_apply_options(parts->net, error);
+    if (status != STATUS_OK) {
+        const struct change *bind = find_change(changes, count, "bind");
+        const struct change *port = find_change(changes, count, "port");
+        *culprit = bind ? bind : port ? port : &changes[count - 1];
+        if (bind || !port) return bind ? bind_failed(error) : status;
+        log_write(LOG_WARNING, "CONFIG SET: %s", error->text);
+        return error_set(error, status, "Unable to listen on this port. Check server logs.");
+    }
     log_set_level((enum log_level)settings->server.loglevel);
     server.proto_max_bulk_bytes = settings->net.proto_max_bulk_bytes;
     memory_budget_cron(parts->budget);
@@ -189,6 +194,7 @@ static bool set_values(const struct command_run *run, struct change *changes, in
             option_set(change->option, change->options, text, error) != STATUS_OK)
             return false;
         if (settings_check(&config_parts->settings, error) == STATUS_OK) continue;
+        if (strcmp(change->option->name, "bind") == 0) bind_failed(error);
         undo(change, 1);
         return false;
     }
@@ -203,23 +209,22 @@ static void config_set(struct command_run *run)
         return;
     }
     int count = (run->argc - 2) / 2, done = 0;
-    struct error error = {0};
+    struct error error = {0}, ignored;
     struct change *changes = mem_calloc((size_t)count, sizeof *changes);
+    const struct change *culprit;
     if (!find_changes(run, changes, count)) {
         free_changes(changes, count);
         return;
     }
-    if (set_values(run, changes, count, &done, &error) &&
-        apply(changes, count, &error) == STATUS_OK) {
-        reply_ok(run->reply);
-    } else {
-        struct slice name = changes[done < count ? done : count - 1].name;
+    if (!set_values(run, changes, count, &done, &error)) {
         undo(changes, done);
-        if (done == count) {
-            struct error ignored;
-            apply(changes, count, &ignored);
-        }
-        reply_failed(run, name, error.text);
+        reply_failed(run, changes[done].name, error.text);
+    } else if (apply(changes, count, &culprit, &error) != STATUS_OK) {
+        reply_failed(run, culprit->name, error.text);
+        undo(changes, count);
+        apply(changes, count, &culprit, &ignored);
+    } else {
+        reply_ok(run->reply);
     }
     free_changes(changes, count);
 }

@@ -1,19 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Options of Redis that have no meaning here: a row each with Redis's name and default and the reason,
- * which the warning tells. Any text that Redis would take is kept and shown. */
+ * Options of Redis that have no meaning here: a row each with Redis's name, kind, bounds and default and the
+ * reason, which the warning tells. What Redis would take is kept and shown as Redis shows it, what it
+ * would refuse is refused with its text. */
 #include "server/options.h"
 
-#include <stdio.h>
+#include <ctype.h>
 
 static const char *const policies[] = {"volatile-lru", "volatile-lfu", "volatile-random",
                                        "volatile-ttl", "allkeys-lru", "allkeys-lfu",
                                        "allkeys-random", "noeviction", NULL};
 static const char *const dump_checks[] = {"no", "yes", "clients", NULL};
 static const char *const supervisors[] = {"upstart", "systemd", "auto", "no", NULL};
+static const char *const facilities[] = {"user",   "local0", "local1", "local2", "local3",
+                                         "local4", "local5", "local6", "local7", NULL};
 static const char *const oom_scores[] = {"no", "yes", "relative", "absolute", NULL};
 static const char *const permissions[] = {"no", "yes", "local", NULL};
 static const char *const diskless_loads[] = {"disabled", "on-empty-db", "swapdb", NULL};
+static const char *const client_checks[] = {"no", "yes", "optional", NULL};
+static const char *const channel_defaults[] = {"allchannels", "resetchannels", NULL};
+static const char *const endpoint_types[] = {"ip", "hostname", "unknown-endpoint", NULL};
+static const char *const on_errors[] = {"ignore", "panic", "panic-on-replicas", NULL};
 
 #define PERSISTENCE "the journal keeps every write and LevelDB holds the data; see appendfsync"
 #define EVICTION "maxmemory bounds memory, never data: nothing is evicted from the data set"
@@ -30,235 +37,291 @@ static const char *const diskless_loads[] = {"disabled", "on-empty-db", "swapdb"
 #define MODULES "there are no modules: what loads one fails in any case"
 #define PROCESS "it has no meaning for this server"
 
-#define INERT(index, inert_name, value, live, words, why)                                          \
-    {.name = inert_name, .kind = OPTION_STRING,                                                    \
-     .flags = OPTION_INERT | OPTION_MULTI_WORD | OPTION_HIDDEN | (live),                           \
-     .offset = (index) * sizeof(char *), .default_text = value, .choices = words, .help = why}
-
 enum { INERT_BASE = __COUNTER__ + 1 };
-#define NEXT (__COUNTER__ - INERT_BASE)
-#define ROW(name, value, why) INERT(NEXT, name, value, OPTION_LIVE, NULL, why)
-#define FIXED(name, value, why) INERT(NEXT, name, value, 0, NULL, why) /* CONFIG SET refuses it */
-#define WORDS(name, value, words, why) INERT(NEXT, name, value, OPTION_LIVE, words, why)
+#define NEXT ((__COUNTER__ - INERT_BASE) * sizeof(union inert_value))
+
+#define LIVE OPTION_LIVE
+#define FIXED 0 /* CONFIG SET refuses it */
+#define ROW(live, row_name, row_kind, fallback, reason)                                            \
+    .name = row_name, .kind = row_kind, .flags = OPTION_INERT | OPTION_HIDDEN | (live),            \
+    .offset = NEXT, .default_text = fallback, .help = reason
+
+/* Each may end with `.alias = "..."`. */
+#define SWITCH(live, name, fallback, reason, ...)                                                  \
+    {ROW(live, name, OPTION_BOOL, fallback, reason), __VA_ARGS__}
+#define NUMBER(live, name, fallback, least, most, reason, ...)                                     \
+    {ROW(live, name, OPTION_INTEGER, fallback, reason), .minimum = least, .maximum = most, __VA_ARGS__}
+#define BYTES(live, name, fallback, least, most, reason, ...)                                      \
+    {ROW(live, name, OPTION_BYTES, fallback, reason), .minimum = least, .maximum = most, __VA_ARGS__}
+#define CHOICE(live, name, fallback, words, reason, ...)                                           \
+    {ROW(live, name, OPTION_CHOICE, fallback, reason), .choices = words, __VA_ARGS__}
+#define TEXT(live, name, fallback, reason, ...)                                                    \
+    {ROW(live, name, OPTION_STRING, fallback, reason), __VA_ARGS__}
+#define WORDS(live, name, fallback, reason, ...)                                                   \
+    {ROW((live) | OPTION_MULTI_WORD, name, OPTION_STRING, fallback, reason), __VA_ARGS__}
 
 static const struct option inert_rows[] = {
-    ROW("save", "", PERSISTENCE),
-    ROW("appendonly", "yes", PERSISTENCE),
-    FIXED("appendfilename", "appendonly.aof", PERSISTENCE),
-    FIXED("appenddirname", "appendonlydir", PERSISTENCE),
-    ROW("no-appendfsync-on-rewrite", "no", PERSISTENCE),
-    ROW("auto-aof-rewrite-percentage", "100", PERSISTENCE),
-    ROW("auto-aof-rewrite-min-size", "67108864", PERSISTENCE),
-    ROW("aof-load-truncated", "yes", PERSISTENCE),
-    ROW("aof-use-rdb-preamble", "yes", PERSISTENCE),
-    ROW("aof-timestamp-enabled", "no", PERSISTENCE),
-    ROW("aof-rewrite-incremental-fsync", "yes", PERSISTENCE),
-    ROW("rdb-save-incremental-fsync", "yes", PERSISTENCE),
-    FIXED("dbfilename", "dump.rdb", PERSISTENCE),
-    ROW("rdbcompression", "yes", PERSISTENCE),
-    FIXED("rdbchecksum", "yes", PERSISTENCE),
-    ROW("rdb-del-sync-files", "no", PERSISTENCE),
-    WORDS("sanitize-dump-payload", "no", dump_checks, PERSISTENCE),
-    ROW("stop-writes-on-bgsave-error", "yes", PERSISTENCE),
-    WORDS("maxmemory-policy", "noeviction", policies, EVICTION),
-    ROW("maxmemory-samples", "5", EVICTION),
-    ROW("maxmemory-eviction-tenacity", "10", EVICTION),
-    ROW("lfu-log-factor", "10", EVICTION),
-    ROW("lfu-decay-time", "1", EVICTION),
-    ROW("active-expire-effort", "1", "expiry follows an index; see expire-cycle-ms"),
-    ROW("lazyfree-lazy-eviction", "no", MEMORY),
-    ROW("lazyfree-lazy-expire", "no", MEMORY),
-    ROW("lazyfree-lazy-server-del", "no", MEMORY),
-    ROW("lazyfree-lazy-user-del", "no", MEMORY),
-    ROW("lazyfree-lazy-user-flush", "no", MEMORY),
-    ROW("activedefrag", "no", MEMORY),
-    ROW("active-defrag-ignore-bytes", "104857600", MEMORY),
-    ROW("active-defrag-threshold-lower", "10", MEMORY),
-    ROW("active-defrag-threshold-upper", "100", MEMORY),
-    ROW("active-defrag-cycle-min", "1", MEMORY),
-    ROW("active-defrag-cycle-max", "25", MEMORY),
-    ROW("active-defrag-max-scan-fields", "1000", MEMORY),
-    ROW("activerehashing", "yes", MEMORY),
-    ROW("jemalloc-bg-thread", "yes", MEMORY),
-    ROW("hash-max-listpack-entries", "512", ENCODING),
-    ROW("hash-max-ziplist-entries", "512", ENCODING),
-    ROW("hash-max-listpack-value", "64", ENCODING),
-    ROW("hash-max-ziplist-value", "64", ENCODING),
-    ROW("list-max-listpack-size", "-2", ENCODING),
-    ROW("list-max-ziplist-size", "-2", ENCODING),
-    ROW("list-compress-depth", "0", ENCODING),
-    ROW("set-max-intset-entries", "512", ENCODING),
-    ROW("zset-max-listpack-entries", "128", ENCODING),
-    ROW("zset-max-ziplist-entries", "128", ENCODING),
-    ROW("zset-max-listpack-value", "64", ENCODING),
-    ROW("zset-max-ziplist-value", "64", ENCODING),
-    ROW("hll-sparse-max-bytes", "3000", "it is fixed at Redis's default"),
-    ROW("stream-node-max-bytes", "4096", ENCODING),
-    ROW("stream-node-max-entries", "100", ENCODING),
-    ROW("slowlog-log-slower-than", "10000", SLOW),
-    ROW("slowlog-max-len", "128", SLOW),
-    ROW("latency-monitor-threshold", "0", SLOW),
-    ROW("latency-tracking", "yes", SLOW),
-    ROW("latency-tracking-info-percentiles", "50 99 99.9", SLOW),
-    ROW("notify-keyspace-events", "", EVENTS),
-    ROW("lua-time-limit", "5000", SCRIPTS),
-    ROW("busy-reply-threshold", "5000", SCRIPTS),
-    FIXED("cluster-enabled", "no", CLUSTER),
-    FIXED("cluster-config-file", "nodes.conf", CLUSTER),
-    ROW("cluster-node-timeout", "15000", CLUSTER),
-    ROW("cluster-require-full-coverage", "yes", CLUSTER),
-    ROW("cluster-allow-reads-when-down", "no", CLUSTER),
-    FIXED("replicaof", "", REPLICATION),
-    FIXED("slaveof", "", REPLICATION),
-    ROW("masterauth", "", REPLICATION),
-    ROW("masteruser", "", REPLICATION),
-    ROW("replica-serve-stale-data", "yes", REPLICATION),
-    ROW("slave-serve-stale-data", "yes", REPLICATION),
-    ROW("replica-read-only", "yes", REPLICATION),
-    ROW("slave-read-only", "yes", REPLICATION),
-    ROW("replica-priority", "100", REPLICATION),
-    ROW("slave-priority", "100", REPLICATION),
-    ROW("replica-announce-ip", "", REPLICATION),
-    ROW("replica-announce-port", "0", REPLICATION),
-    ROW("replica-lazy-flush", "no", REPLICATION),
-    ROW("replica-ignore-maxmemory", "yes", REPLICATION),
-    ROW("repl-diskless-sync", "yes", REPLICATION),
-    ROW("repl-diskless-sync-delay", "5", REPLICATION),
-    WORDS("repl-diskless-load", "disabled", diskless_loads, REPLICATION),
-    ROW("repl-disable-tcp-nodelay", "no", REPLICATION),
-    ROW("repl-backlog-size", "1048576", REPLICATION),
-    ROW("repl-backlog-ttl", "3600", REPLICATION),
-    ROW("repl-ping-replica-period", "10", REPLICATION),
-    ROW("repl-timeout", "60", REPLICATION),
-    ROW("min-replicas-to-write", "0", REPLICATION),
-    ROW("min-replicas-max-lag", "10", REPLICATION),
-    FIXED("io-threads", "1", THREADS),
-    FIXED("io-threads-do-reads", "no", THREADS),
-    ROW("hz", "10", THREADS),
-    ROW("dynamic-hz", "yes", THREADS),
-    ROW("tls-port", "0", TLS),
-    FIXED("aclfile", "", ACLS),
-    ROW("acl-pubsub-default", "resetchannels", ACLS),
-    ROW("tracking-table-max-keys", "1000000", "there is no client-side caching yet"),
-    INERT(NEXT, "supervised", "no", 0, supervisors, PROCESS),
-    FIXED("syslog-enabled", "no", PROCESS),
-    FIXED("syslog-ident", "redis", PROCESS),
-    FIXED("syslog-facility", "local0", PROCESS),
-    FIXED("always-show-logo", "no", PROCESS),
-    FIXED("set-proc-title", "yes", PROCESS),
-    ROW("proc-title-template", "{title} {listen-addr} {server-mode}", PROCESS),
-    ROW("crash-log-enabled", "yes", PROCESS),
-    ROW("crash-memcheck-enabled", "yes", PROCESS),
-    ROW("use-exit-on-panic", "no", PROCESS),
-    FIXED("disable-thp", "yes", PROCESS),
-    WORDS("oom-score-adj", "no", oom_scores, PROCESS),
-    ROW("oom-score-adj-values", "0 200 800", PROCESS),
-    FIXED("server_cpulist", "", PROCESS),
-    FIXED("bio_cpulist", "", PROCESS),
-    FIXED("aof_rewrite_cpulist", "", PROCESS),
-    FIXED("bgsave_cpulist", "", PROCESS),
-    ROW("ignore-warnings", "", PROCESS),
-    INERT(NEXT, "enable-protected-configs", "no", 0, permissions, PROCESS),
-    INERT(NEXT, "enable-module-command", "no", 0, permissions, MODULES),
-    FIXED("socket-mark-id", "0", PROCESS),
-    ROW("bind-source-addr", "", PROCESS),
-    ROW("shutdown-on-sigint", "default", PROCESS),
-    ROW("shutdown-on-sigterm", "default", PROCESS),
-    ROW("propagation-error-behavior", "ignore", PROCESS),
-    ROW("aof-disable-auto-gc", "no", PERSISTENCE),
-    ROW("cluster-allow-pubsubshard-when-down", "yes", CLUSTER),
-    ROW("cluster-allow-replica-migration", "yes", CLUSTER),
-    ROW("cluster-announce-bus-port", "0", CLUSTER),
-    ROW("cluster-announce-hostname", "", CLUSTER),
-    ROW("cluster-announce-ip", "", CLUSTER),
-    ROW("cluster-announce-port", "0", CLUSTER),
-    ROW("cluster-announce-tls-port", "0", CLUSTER),
-    ROW("cluster-link-sendbuf-limit", "0", CLUSTER),
-    ROW("cluster-migration-barrier", "1", CLUSTER),
-    FIXED("cluster-port", "0", CLUSTER),
-    ROW("cluster-preferred-endpoint-type", "ip", CLUSTER),
-    ROW("cluster-replica-no-failover", "no", CLUSTER),
-    ROW("cluster-replica-validity-factor", "10", CLUSTER),
-    ROW("cluster-slave-no-failover", "no", CLUSTER),
-    ROW("cluster-slave-validity-factor", "10", CLUSTER),
-    ROW("min-slaves-to-write", "0", REPLICATION),
-    ROW("min-slaves-max-lag", "10", REPLICATION),
-    ROW("repl-diskless-sync-max-replicas", "0", REPLICATION),
-    ROW("repl-ping-slave-period", "10", REPLICATION),
-    ROW("replica-announced", "yes", REPLICATION),
-    ROW("replica-ignore-disk-write-errors", "no", REPLICATION),
-    ROW("slave-announce-ip", "", REPLICATION),
-    ROW("slave-announce-port", "0", REPLICATION),
-    ROW("slave-ignore-maxmemory", "yes", REPLICATION),
-    ROW("slave-lazy-flush", "no", REPLICATION),
-    ROW("tls-auth-clients", "yes", TLS),
-    ROW("tls-ca-cert-dir", "", TLS),
-    ROW("tls-ca-cert-file", "", TLS),
-    ROW("tls-cert-file", "", TLS),
-    ROW("tls-ciphers", "", TLS),
-    ROW("tls-ciphersuites", "", TLS),
-    ROW("tls-client-cert-file", "", TLS),
-    ROW("tls-client-key-file", "", TLS),
-    ROW("tls-client-key-file-pass", "", TLS),
-    ROW("tls-cluster", "no", TLS),
-    ROW("tls-dh-params-file", "", TLS),
-    ROW("tls-key-file", "", TLS),
-    ROW("tls-key-file-pass", "", TLS),
-    ROW("tls-prefer-server-ciphers", "no", TLS),
-    ROW("tls-protocols", "", TLS),
-    ROW("tls-replication", "no", TLS),
-    ROW("tls-session-cache-size", "20480", TLS),
-    ROW("tls-session-cache-timeout", "300", TLS),
-    ROW("tls-session-caching", "yes", TLS),
+    WORDS(LIVE, "save", "", PERSISTENCE),
+    SWITCH(LIVE, "appendonly", "yes", PERSISTENCE),
+    TEXT(FIXED, "appendfilename", "appendonly.aof", PERSISTENCE),
+    TEXT(FIXED, "appenddirname", "appendonlydir", PERSISTENCE),
+    SWITCH(LIVE, "no-appendfsync-on-rewrite", "no", PERSISTENCE),
+    NUMBER(LIVE, "auto-aof-rewrite-percentage", "100", 0, INT32_MAX, PERSISTENCE),
+    BYTES(LIVE, "auto-aof-rewrite-min-size", "67108864", 0, INT64_MAX, PERSISTENCE),
+    SWITCH(LIVE, "aof-load-truncated", "yes", PERSISTENCE),
+    SWITCH(LIVE, "aof-use-rdb-preamble", "yes", PERSISTENCE),
+    SWITCH(LIVE, "aof-timestamp-enabled", "no", PERSISTENCE),
+    SWITCH(LIVE, "aof-rewrite-incremental-fsync", "yes", PERSISTENCE),
+    SWITCH(LIVE, "rdb-save-incremental-fsync", "yes", PERSISTENCE),
+    TEXT(FIXED, "dbfilename", "dump.rdb", PERSISTENCE),
+    SWITCH(LIVE, "rdbcompression", "yes", PERSISTENCE),
+    SWITCH(FIXED, "rdbchecksum", "yes", PERSISTENCE),
+    SWITCH(LIVE, "rdb-del-sync-files", "no", PERSISTENCE),
+    CHOICE(LIVE, "sanitize-dump-payload", "no", dump_checks, PERSISTENCE),
+    SWITCH(LIVE, "stop-writes-on-bgsave-error", "yes", PERSISTENCE),
+    SWITCH(LIVE, "aof-disable-auto-gc", "no", PERSISTENCE),
+    CHOICE(LIVE, "maxmemory-policy", "noeviction", policies, EVICTION),
+    NUMBER(LIVE, "maxmemory-samples", "5", 1, INT32_MAX, EVICTION),
+    NUMBER(LIVE, "maxmemory-eviction-tenacity", "10", 0, 100, EVICTION),
+    NUMBER(LIVE, "lfu-log-factor", "10", 0, INT32_MAX, EVICTION),
+    NUMBER(LIVE, "lfu-decay-time", "1", 0, INT32_MAX, EVICTION),
+    NUMBER(LIVE, "active-expire-effort", "1", 1, 10,
+           "expiry follows an index; see expire-cycle-ms"),
+    SWITCH(LIVE, "lazyfree-lazy-eviction", "no", MEMORY),
+    SWITCH(LIVE, "lazyfree-lazy-expire", "no", MEMORY),
+    SWITCH(LIVE, "lazyfree-lazy-server-del", "no", MEMORY),
+    SWITCH(LIVE, "lazyfree-lazy-user-del", "no", MEMORY),
+    SWITCH(LIVE, "lazyfree-lazy-user-flush", "no", MEMORY),
+    SWITCH(LIVE, "activedefrag", "no", MEMORY),
+    BYTES(LIVE, "active-defrag-ignore-bytes", "104857600", 1, INT64_MAX, MEMORY),
+    NUMBER(LIVE, "active-defrag-threshold-lower", "10", 0, 1000, MEMORY),
+    NUMBER(LIVE, "active-defrag-threshold-upper", "100", 0, 1000, MEMORY),
+    NUMBER(LIVE, "active-defrag-cycle-min", "1", 1, 99, MEMORY),
+    NUMBER(LIVE, "active-defrag-cycle-max", "25", 1, 99, MEMORY),
+    NUMBER(LIVE, "active-defrag-max-scan-fields", "1000", 1, INT64_MAX, MEMORY),
+    SWITCH(LIVE, "activerehashing", "yes", MEMORY),
+    SWITCH(LIVE, "jemalloc-bg-thread", "yes", MEMORY),
+    NUMBER(LIVE, "hash-max-listpack-entries", "512", 0, INT64_MAX, ENCODING,
+           .alias = "hash-max-ziplist-entries"),
+    BYTES(LIVE, "hash-max-listpack-value", "64", 0, INT64_MAX, ENCODING,
+          .alias = "hash-max-ziplist-value"),
+    NUMBER(LIVE, "list-max-listpack-size", "-2", INT32_MIN, INT32_MAX, ENCODING,
+           .alias = "list-max-ziplist-size"),
+    NUMBER(LIVE, "list-compress-depth", "0", 0, INT32_MAX, ENCODING),
+    NUMBER(LIVE, "set-max-intset-entries", "512", 0, INT64_MAX, ENCODING),
+    NUMBER(LIVE, "zset-max-listpack-entries", "128", 0, INT64_MAX, ENCODING,
+           .alias = "zset-max-ziplist-entries"),
+    BYTES(LIVE, "zset-max-listpack-value", "64", 0, INT64_MAX, ENCODING,
+          .alias = "zset-max-ziplist-value"),
+    BYTES(LIVE, "stream-node-max-bytes", "4096", 0, INT64_MAX, ENCODING),
+    NUMBER(LIVE, "stream-node-max-entries", "100", 0, INT64_MAX, ENCODING),
+    BYTES(LIVE, "hll-sparse-max-bytes", "3000", 0, INT64_MAX, "it is fixed at Redis's default"),
+    NUMBER(LIVE, "slowlog-log-slower-than", "10000", -1, INT64_MAX, SLOW),
+    NUMBER(LIVE, "slowlog-max-len", "128", 0, INT64_MAX, SLOW),
+    NUMBER(LIVE, "latency-monitor-threshold", "0", 0, INT64_MAX, SLOW),
+    SWITCH(LIVE, "latency-tracking", "yes", SLOW),
+    WORDS(LIVE, "latency-tracking-info-percentiles", "50 99 99.9", SLOW),
+    TEXT(LIVE, "notify-keyspace-events", "", EVENTS),
+    NUMBER(LIVE, "busy-reply-threshold", "5000", 0, INT64_MAX, SCRIPTS, .alias = "lua-time-limit"),
+    SWITCH(FIXED, "cluster-enabled", "no", CLUSTER),
+    TEXT(FIXED, "cluster-config-file", "nodes.conf", CLUSTER),
+    NUMBER(LIVE, "cluster-node-timeout", "15000", 0, INT64_MAX, CLUSTER),
+    SWITCH(LIVE, "cluster-require-full-coverage", "yes", CLUSTER),
+    SWITCH(LIVE, "cluster-allow-reads-when-down", "no", CLUSTER),
+    SWITCH(LIVE, "cluster-allow-pubsubshard-when-down", "yes", CLUSTER),
+    SWITCH(LIVE, "cluster-allow-replica-migration", "yes", CLUSTER),
+    NUMBER(LIVE, "cluster-announce-bus-port", "0", 0, 65535, CLUSTER),
+    TEXT(LIVE, "cluster-announce-hostname", "", CLUSTER),
+    TEXT(LIVE, "cluster-announce-ip", "", CLUSTER),
+    NUMBER(LIVE, "cluster-announce-port", "0", 0, 65535, CLUSTER),
+    NUMBER(LIVE, "cluster-announce-tls-port", "0", 0, 65535, CLUSTER),
+    BYTES(LIVE, "cluster-link-sendbuf-limit", "0", 0, INT64_MAX, CLUSTER),
+    NUMBER(LIVE, "cluster-migration-barrier", "1", 0, INT32_MAX, CLUSTER),
+    NUMBER(FIXED, "cluster-port", "0", 0, 65535, CLUSTER),
+    CHOICE(LIVE, "cluster-preferred-endpoint-type", "ip", endpoint_types, CLUSTER),
+    SWITCH(LIVE, "cluster-replica-no-failover", "no", CLUSTER,
+           .alias = "cluster-slave-no-failover"),
+    NUMBER(LIVE, "cluster-replica-validity-factor", "10", 0, INT32_MAX, CLUSTER,
+           .alias = "cluster-slave-validity-factor"),
+    WORDS(FIXED, "replicaof", "", REPLICATION, .alias = "slaveof"),
+    TEXT(LIVE, "masterauth", "", REPLICATION),
+    TEXT(LIVE, "masteruser", "", REPLICATION),
+    SWITCH(LIVE, "replica-serve-stale-data", "yes", REPLICATION, .alias = "slave-serve-stale-data"),
+    SWITCH(LIVE, "replica-read-only", "yes", REPLICATION, .alias = "slave-read-only"),
+    NUMBER(LIVE, "replica-priority", "100", 0, INT32_MAX, REPLICATION, .alias = "slave-priority"),
+    TEXT(LIVE, "replica-announce-ip", "", REPLICATION, .alias = "slave-announce-ip"),
+    NUMBER(LIVE, "replica-announce-port", "0", 0, 65535, REPLICATION,
+           .alias = "slave-announce-port"),
+    SWITCH(LIVE, "replica-lazy-flush", "no", REPLICATION, .alias = "slave-lazy-flush"),
+    SWITCH(LIVE, "replica-ignore-maxmemory", "yes", REPLICATION, .alias = "slave-ignore-maxmemory"),
+    SWITCH(LIVE, "repl-diskless-sync", "yes", REPLICATION),
+    NUMBER(LIVE, "repl-diskless-sync-delay", "5", 0, INT32_MAX, REPLICATION),
+    CHOICE(LIVE, "repl-diskless-load", "disabled", diskless_loads, REPLICATION),
+    SWITCH(LIVE, "repl-disable-tcp-nodelay", "no", REPLICATION),
+    BYTES(LIVE, "repl-backlog-size", "1048576", 1, INT64_MAX, REPLICATION),
+    NUMBER(LIVE, "repl-backlog-ttl", "3600", 0, INT64_MAX, REPLICATION),
+    NUMBER(LIVE, "repl-ping-replica-period", "10", 1, INT32_MAX, REPLICATION,
+           .alias = "repl-ping-slave-period"),
+    NUMBER(LIVE, "repl-timeout", "60", 1, INT32_MAX, REPLICATION),
+    NUMBER(LIVE, "min-replicas-to-write", "0", 0, INT32_MAX, REPLICATION,
+           .alias = "min-slaves-to-write"),
+    NUMBER(LIVE, "min-replicas-max-lag", "10", 0, INT32_MAX, REPLICATION,
+           .alias = "min-slaves-max-lag"),
+    NUMBER(LIVE, "repl-diskless-sync-max-replicas", "0", 0, INT32_MAX, REPLICATION),
+    SWITCH(LIVE, "replica-announced", "yes", REPLICATION),
+    SWITCH(LIVE, "replica-ignore-disk-write-errors", "no", REPLICATION),
+    NUMBER(FIXED, "io-threads", "1", 1, 128, THREADS),
+    SWITCH(FIXED, "io-threads-do-reads", "no", THREADS),
+    NUMBER(LIVE, "hz", "10", 0, INT32_MAX, THREADS),
+    SWITCH(LIVE, "dynamic-hz", "yes", THREADS),
+    NUMBER(LIVE, "tls-port", "0", 0, 65535, TLS),
+    CHOICE(LIVE, "tls-auth-clients", "yes", client_checks, TLS),
+    TEXT(LIVE, "tls-ca-cert-dir", "", TLS),
+    TEXT(LIVE, "tls-ca-cert-file", "", TLS),
+    TEXT(LIVE, "tls-cert-file", "", TLS),
+    TEXT(LIVE, "tls-ciphers", "", TLS),
+    TEXT(LIVE, "tls-ciphersuites", "", TLS),
+    TEXT(LIVE, "tls-client-cert-file", "", TLS),
+    TEXT(LIVE, "tls-client-key-file", "", TLS),
+    TEXT(LIVE, "tls-client-key-file-pass", "", TLS),
+    SWITCH(LIVE, "tls-cluster", "no", TLS),
+    TEXT(LIVE, "tls-dh-params-file", "", TLS),
+    TEXT(LIVE, "tls-key-file", "", TLS),
+    TEXT(LIVE, "tls-key-file-pass", "", TLS),
+    SWITCH(LIVE, "tls-prefer-server-ciphers", "no", TLS),
+    TEXT(LIVE, "tls-protocols", "", TLS),
+    SWITCH(LIVE, "tls-replication", "no", TLS),
+    NUMBER(LIVE, "tls-session-cache-size", "20480", 0, INT32_MAX, TLS),
+    NUMBER(LIVE, "tls-session-cache-timeout", "300", 0, INT32_MAX, TLS),
+    SWITCH(LIVE, "tls-session-caching", "yes", TLS),
+    TEXT(FIXED, "aclfile", "", ACLS),
+    CHOICE(LIVE, "acl-pubsub-default", "resetchannels", channel_defaults, ACLS),
+    NUMBER(LIVE, "tracking-table-max-keys", "1000000", 0, INT64_MAX,
+           "there is no client-side caching yet"),
+    CHOICE(FIXED, "supervised", "no", supervisors, PROCESS),
+    SWITCH(FIXED, "syslog-enabled", "no", PROCESS),
+    TEXT(FIXED, "syslog-ident", "redis", PROCESS),
+    CHOICE(FIXED, "syslog-facility", "local0", facilities, PROCESS),
+    SWITCH(FIXED, "always-show-logo", "no", PROCESS),
+    SWITCH(FIXED, "set-proc-title", "yes", PROCESS),
+    TEXT(LIVE, "proc-title-template", "{title} {listen-addr} {server-mode}", PROCESS),
+    SWITCH(LIVE, "crash-log-enabled", "yes", PROCESS),
+    SWITCH(LIVE, "crash-memcheck-enabled", "yes", PROCESS),
+    SWITCH(LIVE, "use-exit-on-panic", "no", PROCESS),
+    SWITCH(FIXED, "disable-thp", "yes", PROCESS),
+    CHOICE(LIVE, "oom-score-adj", "no", oom_scores, PROCESS),
+    WORDS(LIVE, "oom-score-adj-values", "0 200 800", PROCESS),
+    TEXT(FIXED, "server_cpulist", "", PROCESS),
+    TEXT(FIXED, "bio_cpulist", "", PROCESS),
+    TEXT(FIXED, "aof_rewrite_cpulist", "", PROCESS),
+    TEXT(FIXED, "bgsave_cpulist", "", PROCESS),
+    TEXT(LIVE, "ignore-warnings", "", PROCESS),
+    CHOICE(FIXED, "enable-protected-configs", "no", permissions, PROCESS),
+    CHOICE(FIXED, "enable-module-command", "no", permissions, PROCESS),
+    NUMBER(FIXED, "socket-mark-id", "0", 0, UINT32_MAX, PROCESS),
+    TEXT(LIVE, "bind-source-addr", "", PROCESS),
+    WORDS(LIVE, "shutdown-on-sigint", "default", PROCESS),
+    WORDS(LIVE, "shutdown-on-sigterm", "default", PROCESS),
+    CHOICE(LIVE, "propagation-error-behavior", "ignore", on_errors, PROCESS),
 };
 _Static_assert(sizeof inert_rows / sizeof *inert_rows <= INERT_OPTIONS_MAX, "room for all");
 const struct option_table inert_option_table = {
     "REDIS OPTIONS WITHOUT MEANING HERE", "", inert_rows, sizeof inert_rows / sizeof *inert_rows};
 
-/* --- checking --- */
+/* --- what a kind does not say --- */
 
-static bool is_number(struct slice text)
+static enum status refuse(struct error *error, const char *why)
 {
-    int64_t value;
-    return slice_to_int64(text, &value) || option_parse_bytes(text, &value);
+    return error_set(error, STATUS_INVALID, "%s", why);
 }
 
 /* Pairs of seconds and changes, or nothing. */
-static enum status check_save(struct slice text, struct error *error)
+static enum status check_save(const struct words *words, struct error *error)
 {
-    struct words words = {0};
-    bool good = option_split_line(text, &words) && words.count % 2 == 0;
-    if (words.count == 1 && words.items[0].size == 0) good = true;
-    for (size_t i = 0; good && i < words.count; i++) {
+    bool good = words->count % 2 == 0;
+    for (size_t i = 0; good && i < words->count; i++) {
         int64_t value;
-        good = slice_to_int64(words.items[i], &value) && value >= (i % 2 == 0);
+        good = slice_to_int64(words->items[i], &value) && value >= (i % 2 == 0);
     }
-    option_free_words(&words);
-    return good ? STATUS_OK : error_set(error, STATUS_INVALID, "Invalid save parameters");
+    return good ? STATUS_OK : refuse(error, "Invalid save parameters");
 }
 
-static enum status check_word(const struct option *option, struct slice text, struct error *error)
+static enum status check_percentiles(const struct words *words, struct error *error)
 {
-    char names[256] = "";
-    size_t used = 0;
-    for (unsigned i = 0; option->choices[i]; i++) {
-        if (slice_equal_nocase(text, option->choices[i])) return STATUS_OK;
-        used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "",
-                                 option->choices[i]);
+    for (size_t i = 0; i < words->count; i++) {
+        long double value;
+        if (!slice_to_long_double(words->items[i], &value))
+            return refuse(error, "Invalid latency-tracking-info-percentiles parameters");
+        if (value < 0 || value > 100)
+            return refuse(error, "latency-tracking-info-percentiles parameters should sit between "
+                                 "[0.0,100.0]");
     }
-    return error_set(error, STATUS_INVALID, "argument(s) must be one of the following: %s", names);
+    return STATUS_OK;
+}
+
+static enum status check_oom_scores(const struct words *words, struct error *error)
+{
+    if (words->count != 3) return refuse(error, "wrong number of arguments");
+    for (size_t i = 0; i < words->count; i++) {
+        int64_t value;
+        if (!slice_to_int64(words->items[i], &value) || value < -2000 || value > 2000)
+            return refuse(error, "Invalid oom-score-adj-values, elements must be between -2000 and "
+                                 "2000.");
+    }
+    return STATUS_OK;
+}
+
+static enum status check_stops(const struct words *words, struct error *error)
+{
+    static const char *const known[] = {"default", "save", "nosave", "now", "force"};
+    enum { KNOWN = sizeof known / sizeof *known };
+    bool given[KNOWN] = {false};
+    for (size_t i = 0; i < words->count; i++) {
+        unsigned k = 0;
+        while (k < KNOWN && !slice_equal_nocase(words->items[i], known[k])) k++;
+        if (k == KNOWN) break;
+        given[k] = true;
+        if (i + 1 < words->count) continue;
+        if (!given[1] || !given[2]) return STATUS_OK;
+        return refuse(error, "shutdown options SAVE and NOSAVE can't be used simultaneously");
+    }
+    return refuse(error, "argument(s) must be one of the following: default, save, nosave, now, force");
+}
+
+static enum status check_words(const char *name, const struct words *words, struct error *error)
+{
+    if (strcmp(name, "save") == 0) return check_save(words, error);
+    if (strcmp(name, "latency-tracking-info-percentiles") == 0)
+        return check_percentiles(words, error);
+    if (strcmp(name, "oom-score-adj-values") == 0) return check_oom_scores(words, error);
+    if (strncmp(name, "shutdown-on-", 12) == 0) return check_stops(words, error);
+    return STATUS_OK; /* replicaof */
+}
+
+static enum status check_text(const char *name, struct slice text, struct error *error)
+{
+    bool is_events = strcmp(name, "notify-keyspace-events") == 0;
+    bool is_host = strcmp(name, "cluster-announce-hostname") == 0;
+    for (size_t i = 0; i < text.size; i++) {
+        char c = text.data[i];
+        if (is_events && !memchr("Ag$lshzxeKEtmdn", c, 15))
+            return refuse(error, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
+        if (is_host && !isalnum((unsigned char)c) && c != '-' && c != '.')
+            return refuse(error, "Hostnames may only contain alphanumeric characters, hyphens or dots");
+    }
+    return STATUS_OK;
 }
 
 enum status inert_option_check(const struct option *option, struct slice text, struct error *error)
 {
-    const char *fallback = option->default_text;
-    if (strcmp(option->name, "save") == 0) return check_save(text, error);
-    if (option->choices) return check_word(option, text, error);
-    if (strcmp(fallback, "yes") == 0 || strcmp(fallback, "no") == 0) {
-        if (slice_equal_nocase(text, "yes") || slice_equal_nocase(text, "no")) return STATUS_OK;
-        return error_set(error, STATUS_INVALID, "argument must be 'yes' or 'no'");
-    }
-    if (is_number(slice_from_text(fallback)) && !is_number(text))
-        return error_set(error, STATUS_INVALID, "argument couldn't be parsed into an integer");
-    return STATUS_OK;
+    if (option->kind != OPTION_STRING) return STATUS_OK;
+    if (!(option->flags & OPTION_MULTI_WORD)) return check_text(option->name, text, error);
+    struct words words = {0};
+    enum status status = STATUS_OK;
+    if (!option_split_line(text, &words))
+        status = refuse(error, "wrong number of arguments");
+    else if (words.count != 1 || words.items[0].size > 0)
+        status = check_words(option->name, &words, error);
+    option_free_words(&words);
+    return status;
 }

@@ -186,6 +186,8 @@ static enum status open_data_folder(struct parts *parts, struct error *error)
     if (!realpath(dir, absolute))
         return error_set_errno(error, errno, "cannot find the data folder '%s'", dir);
     parts->data_dir = mem_dup(absolute, strlen(absolute) + 1);
+    mem_free(parts->settings.server.dir); /* CONFIG GET and REWRITE have it like that */
+    parts->settings.server.dir = mem_dup(absolute, strlen(absolute) + 1);
     return store_lock(parts->data_dir, &parts->lock_fd, error);
 }
 
@@ -230,15 +232,16 @@ static void leave_terminal(void)
     front_fd = -1;
 }
 
-static enum status write_pidfile(const char *path, struct error *error)
+/* As in Redis a server without its pidfile is better than none. True: it is ours to take away. */
+static bool write_pidfile(const char *path)
 {
-    if (!*path) return STATUS_OK;
+    if (!*path) return false;
     FILE *file = fopen(path, "w");
-    if (!file) return error_set_errno(error, errno, "cannot write the pidfile '%s'", path);
-    fprintf(file, "%ld\n", (long)getpid());
-    if (fclose(file) != 0)
-        return error_set_errno(error, errno, "cannot write the pidfile '%s'", path);
-    return STATUS_OK;
+    bool written = file && fprintf(file, "%ld\n", (long)getpid()) > 0;
+    if (file && fclose(file) != 0) written = false;
+    if (!written)
+        log_write(LOG_WARNING, "cannot write the pidfile '%s': %s", path, strerror(errno));
+    return written;
 }
 
 static void make_run_id(struct parts *parts)
@@ -290,7 +293,6 @@ static enum status get_ready(struct parts *parts, int argc, char **argv, struct 
     if (status == STATUS_OK) status = open_data_folder(parts, error);
     if (status == STATUS_OK)
         status = log_start(settings->server.logfile, settings->server.loglevel, error);
-    if (status == STATUS_OK) status = write_pidfile(settings->server.pidfile, error);
     return status;
 }
 
@@ -307,9 +309,10 @@ int main(int argc, char **argv)
     if (get_ready(&parts, argc, argv, &error) == STATUS_OK) {
         log_write(LOG_NOTICE, "Kelvin %s, process %ld, configuration %s", KELVIN_VERSION,
                   (long)getpid(), *parts.settings.file ? parts.settings.file : "(none)");
+        bool has_pidfile = write_pidfile(parts.settings.server.pidfile);
         mem_start_background();
         exit_code = server_serve(&parts);
-        if (*parts.settings.server.pidfile) unlink(parts.settings.server.pidfile);
+        if (has_pidfile) unlink(parts.settings.server.pidfile);
     } else {
         fprintf(stderr, "kelvin-server: %s\n", error.text);
         exit_code = 1;

@@ -36,7 +36,7 @@ static const struct option server_rows[] = {
      .help = "Who may use DEBUG: no (nobody), yes (everybody), local (connections from this machine)."},
     {.name = "shutdown-timeout", .kind = OPTION_INTEGER, .flags = OPTION_LIVE,
      .offset = offsetof(struct server_options, shutdown_timeout_s), .default_text = "10", .minimum = 0,
-     .maximum = 86400, .unit = "seconds",
+     .maximum = INT32_MAX, .unit = "seconds",
      .help = "How long a stop may take to answer the clients and to bring the journal into LevelDB. What "
      "is not done by then is done at the next start: the journal keeps it."},
 };

@@ -23,11 +23,18 @@ struct server_options {
 extern const struct option_table server_option_table;
 
 enum { INERT_OPTIONS_MAX = 200 };
+/* The field of a row; which member, its kind says. */
+union inert_value {
+    bool flag;
+    int64_t number;
+    int choice;
+    char *text;
+};
 struct inert_options {
-    char *texts[INERT_OPTIONS_MAX];
+    union inert_value values[INERT_OPTIONS_MAX];
 };
 extern const struct option_table inert_option_table;
-/* Whether Redis would take the text, as far as its kind goes (yes or no, a number, a known word). */
+/* Whether Redis would take the text, as far as the row does not say it. */
 enum status inert_option_check(const struct option *option, struct slice text, struct error *error);
 
 #endif

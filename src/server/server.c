@@ -222,7 +222,9 @@ static void say_ready(struct parts *parts)
     struct buffer listeners = {0};
     net_describe_listeners(parts->net, &listeners);
     buffer_append(&listeners, "", 1);
-    log_write(LOG_NOTICE, "Kelvin ready on %s, data in %s, appendfsync %s (journal-io %s). %s.",
+    /* Tools that start a Redis wait for the first four words. */
+    log_write(LOG_NOTICE,
+              "Ready to accept connections on %s, data in %s, appendfsync %s (journal-io %s). %s.",
               listeners.data, parts->data_dir,
               parts->settings.journal.appendfsync == JOURNAL_ALWAYS     ? "always"
               : parts->settings.journal.appendfsync == JOURNAL_EVERYSEC ? "everysec"

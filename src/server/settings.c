@@ -117,8 +117,10 @@ static enum status read_line(struct reading *reading, const struct config_line *
     if (!option)
         return error_set(error, STATUS_INVALID, "%s:%u: unknown option '%.*s'", line->file,
                          line->number, (int)line->words.items[0].size, line->words.items[0].data);
-    if (line->words.count < 2 ||
-        (line->words.count > 2 && !(option->flags & OPTION_MULTI_WORD)))
+    /* As in Redis `save` alone is `save ""`; nothing else that we know makes sense without a word. */
+    bool any_number = (option->flags & OPTION_MULTI_WORD) &&
+                      (line->words.count > 1 || (option->flags & OPTION_INERT));
+    if (line->words.count != 2 && !any_number)
         return error_set(error, STATUS_INVALID, "%s:%u: '%s': wrong number of arguments",
                          line->file, line->number, option->name);
     struct buffer text = {0};

@@ -38,6 +38,7 @@ CONFIG SET timeout 2147483648
 CONFIG SET port abc
 CONFIG SET port 70000
 CONFIG SET daemonize yes
+CONFIG SET DAEMONIZE yes
 CONFIG SET databases 3
 CONFIG SET dir /tmp
 CONFIG SET dbfilename x
@@ -89,6 +90,11 @@ CONFIG SET maxmemory-clients 200mb
 CONFIG GET maxmemory-clients
 CONFIG SET maxmemory-clients 10%
 CONFIG GET maxmemory-clients
+CONFIG SET maxmemory-clients 101%
+CONFIG SET maxmemory-clients -1%
+CONFIG SET maxmemory-clients x%
+CONFIG SET maxmemory-clients %
+CONFIG SET bind 999.999.999.999
 CONFIG SET proto-max-bulk-len 10
 CONFIG SET client-query-buffer-limit 10
 CONFIG SET bind 1.2.3.4
@@ -100,6 +106,22 @@ CONFIG GET requirepass
 CONFIG GET unixsocketperm
 CONFIG SET unixsocketperm 777
 CONFIG SET notify-keyspace-events _
+CONFIG SET notify-keyspace-events Ex
+CONFIG SET notify-keyspace-events yes
+CONFIG SET maxmemory-samples 0
+CONFIG SET maxmemory-samples 10mb
+CONFIG SET auto-aof-rewrite-min-size 2mb
+CONFIG GET auto-aof-rewrite-min-size
+CONFIG SET activerehashing NO
+CONFIG GET activerehashing
+CONFIG SET slave-priority 5
+CONFIG GET replica-priority
+CONFIG SET slave-priority 5 SLAVE-priority 6
+CONFIG SET shutdown-timeout 100000
+CONFIG SET shutdown-timeout -1
+CONFIG SET oom-score-adj-values 1~2
+CONFIG SET shutdown-on-sigterm save~nosave
+CONFIG SET shutdown-on-sigterm never
 MULTI
 CONFIG SET timeout 11
 CONFIG SET timeout x
@@ -158,6 +180,14 @@ def every_option_of_redis_is_known_with_its_default(t):
 
 
 @test
+def the_folder_is_shown_with_its_whole_path(t):
+    server = t.new_server()
+    server.options = ["--dir", os.path.relpath(server.folder)]
+    server.start()
+    expect(t.client(server).run("CONFIG", "GET", "dir"), [b"dir", server.folder.encode()])
+
+
+@test
 def a_failed_set_changes_nothing(t):
     client = t.client(t.server())
     try:
@@ -165,6 +195,9 @@ def a_failed_set_changes_nothing(t):
         raise AssertionError("an address that nobody has was taken")
     except Client.Error:
         pass
+    taken = client.call("CONFIG", "SET", "timeout", "7", "port", t.server().port, "tcp-keepalive", "9")
+    expect(taken.raw, b"-ERR CONFIG SET failed (possibly related to argument 'port') - Unable to listen "
+                      b"on this port. Check server logs.\r\n")
     expect(client.run("CONFIG", "GET", "timeout"), [b"timeout", b"0"])
     expect(client.run("CONFIG", "GET", "maxmemory"), [b"maxmemory", b"0"])
     expect(client.run("PING"), b"PONG")

@@ -137,7 +137,7 @@ def a_unix_socket_serves_without_any_port(t):
         server.process = subprocess.Popen(
             [t.binary, "--port", "0", "--unixsocket", path, "--unixsocketperm", "700", "--dir",
              server.folder], stdout=log, stderr=log, preexec_fn=die_with_parent)
-    wait_until(lambda: "Kelvin ready" in log_of(server), 30, "start")
+    wait_until(lambda: "Ready to accept connections" in log_of(server), 30, "start")
     expect(os.stat(path).st_mode & 0o777, 0o700)
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)
@@ -216,8 +216,15 @@ def the_front_process_tells_how_the_start_went(t):
     assert not os.path.exists(pidfile), "the pidfile is left"
     with open(log) as text:
         text = text.read()
-    for wanted in ("Kelvin ready on 127.0.0.1:%d" % port, "OK means", server.folder, "stopped"):
+    ready = "Ready to accept connections on 127.0.0.1:%d" % port
+    for wanted in (ready, "OK means", server.folder, "stopped"):
         assert wanted in text, text
+
+
+@test
+def a_pidfile_that_cannot_be_written_does_not_stop_the_start(t):
+    server = t.server("--pidfile", "/nowhere/k.pid")
+    assert "cannot write the pidfile '/nowhere/k.pid'" in log_of(server), log_of(server)
 
 
 # --- refusing ---

@@ -173,8 +173,8 @@ static void bad_options_are_refused_with_their_reason(void **state)
         {"client-output-buffer-limit", "normal x 2 3",
          "Error in hard, soft or soft_seconds setting in buffer limit configuration."},
         {"maxmemory-clients", "10x", "argument must be a memory or percent value"},
-        {"maxmemory-clients", "101%",
-         "argument must be a memory value or a percentage from 0% to 100%"},
+        {"maxmemory-clients", "x%", "argument must be a memory or percent value"},
+        {"maxmemory-clients", "101%", "percentage argument must be less or equal to 100"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

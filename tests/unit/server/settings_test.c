@@ -106,7 +106,8 @@ static void arguments_win_over_the_file(void **state)
 
 static void an_error_names_file_and_line(void **state)
 {
-    static const char *const bad[] = {"nosuch 1", "port 1 2", "maxmemory many", "port 70000", "dir \"a"};
+    static const char *const bad[] = {"nosuch 1", "port 1 2", "maxmemory many", "port 70000", "dir \"a",
+                                      "rename-command", "timeout"};
     struct fixture *fixture = *state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[128];
@@ -127,10 +128,35 @@ static void an_inert_option_is_kept_shown_and_warned_about_with_the_reason(void 
     assert_string_equal(shown(fixture, "maxmemory-policy"), "allkeys-lru");
 }
 
+static void an_inert_option_is_shown_as_redis_shows_it(void **state)
+{
+    static const char *const lines[][3] = {
+        {"repl-backlog-size 1mb\n", "repl-backlog-size", "1048576"},
+        {"activerehashing NO\n", "activerehashing", "no"},
+        {"maxmemory-policy AllKeys-LRU\n", "maxmemory-policy", "allkeys-lru"},
+        {"notify-keyspace-events Ex\n", "notify-keyspace-events", "Ex"},
+        {"masterauth secret\n", "masterauth", "secret"},
+        {"replicaof 10.0.0.1 6379\n", "replicaof", "10.0.0.1 6379"},
+        {"save\n", "save", ""},
+        {"slave-priority 7\n", "replica-priority", "7"},
+        {"tls-auth-clients optional\n", "tls-auth-clients", "optional"},
+        {"shutdown-on-sigterm nosave now\n", "shutdown-on-sigterm", "nosave now"},
+        {"latency-tracking-info-percentiles \"\"\n", "latency-tracking-info-percentiles", ""}};
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        assert_int_equal(read_text(fixture, lines[i][0]), STATUS_OK);
+        assert_string_equal(shown(fixture, lines[i][1]), lines[i][2]);
+    }
+}
+
 static void an_inert_option_refuses_what_redis_would_refuse(void **state)
 {
     static const char *const bad[] = {"save 900", "save 900 x", "maxmemory-policy nosuch",
-                                      "appendonly maybe", "hz fast"};
+                                      "appendonly maybe", "hz fast", "hz 1kb",
+                                      "maxmemory-samples 0", "replica-priority 4294967296",
+                                      "notify-keyspace-events yes", "oom-score-adj-values 1 2",
+                                      "shutdown-on-sigint save nosave", "shutdown-on-sigint now x",
+                                      "latency-tracking-info-percentiles 50 101"};
     struct fixture *fixture = *state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(read_text(fixture, bad[i]), STATUS_INVALID);
@@ -216,6 +242,7 @@ int main(void)
         TEST(arguments_win_over_the_file),
         TEST(an_error_names_file_and_line),
         TEST(an_inert_option_is_kept_shown_and_warned_about_with_the_reason),
+        TEST(an_inert_option_is_shown_as_redis_shows_it),
         TEST(an_inert_option_refuses_what_redis_would_refuse),
         TEST(lines_of_a_repeated_option_add_up),
         TEST(nobody_could_connect_to_port_0_without_a_socket),
