@@ -5,6 +5,8 @@
  * and is answered with HYPERLOGLOG_DAMAGED or false. */
 #include "commands/hyperloglog.h"
 
+#include "base/check.h"
+
 #include <math.h>
 
 enum {
@@ -16,7 +18,8 @@ enum {
     REGISTER_VALUES = 64,
     ZERO_MAX_RUN = 64,           /* of the one-byte form */
     VALUE_MAX_RUN = 4,
-    SPARSE_MAX_VALUE = 32
+    SPARSE_MAX_VALUE = 32,
+    SPLIT_MAX_GROWTH = 3         /* two bytes of zeros become five */
 };
 
 /* ---- the hash: MurmurHash64A (Appleby, public domain), in little-endian byte order ---- */
@@ -98,15 +101,16 @@ struct place {
     unsigned first;
 };
 
+/* A last run that lacks its second byte has the one behind the end, as in Redis, whose strings have a
+ * zero byte there. */
 static bool find_place(const struct hyperloglog *hll, unsigned index, struct place *place,
                        struct run_of_registers *run)
 {
     unsigned char *end = hll->bytes + hll->size;
     *place = (struct place){hll->bytes + HYPERLOGLOG_HEADER_BYTES, NULL, 0};
     while (place->run < end) {
-        *run = read_run(place->run, end);
-        if (index < place->first + run->length)
-            return (size_t)(end - place->run) >= run->size;
+        *run = read_run(place->run, end + 1);
+        if (index < place->first + run->length) return true;
         place->previous = place->run;
         place->run += run->size;
         place->first += run->length;
@@ -120,7 +124,7 @@ static void join_runs(struct hyperloglog *hll, unsigned char *at)
 {
     for (int looks = 5; looks > 0 && at < hll->bytes + hll->size; looks--) {
         unsigned char *end = hll->bytes + hll->size;
-        struct run_of_registers run = read_run(at, end), next = {0};
+        struct run_of_registers run = read_run(at, end + 1), next = {0};
         if (run.value > 0 && at + 1 < end) next = read_run(at + 1, end);
         if (run.value > 0 && next.value == run.value &&
             run.length + next.length <= VALUE_MAX_RUN) {
@@ -168,11 +172,12 @@ static enum hyperloglog_change sparse_raise(struct hyperloglog *hll, unsigned in
     end = write_run(end, run.length - before - 1, run.value);
     size_t size = (size_t)(end - split);
     bool grows = size > run.size;
-    if (grows && hll->size + size - run.size > HYPERLOGLOG_SPARSE_MAX_BYTES)
+    if (grows && hll->size + size - run.size > hll->sparse_max_bytes)
         return promote_and_raise(hll, index, value);
 
-    unsigned char *tail = place.run + run.size;
-    memmove(place.run + size, tail, (size_t)(hll->bytes + hll->size - tail));
+    ASSERT(hll->size + size - run.size < hll->capacity);
+    unsigned char *tail = place.run + run.size, *hll_end = hll->bytes + hll->size;
+    if (tail < hll_end) memmove(place.run + size, tail, (size_t)(hll_end - tail));
     memcpy(place.run, split, size);
     hll->size = hll->size + size - run.size;
     join_runs(hll, place.previous ? place.previous : hll->bytes + HYPERLOGLOG_HEADER_BYTES);
@@ -209,9 +214,15 @@ bool hyperloglog_is_dense(struct slice bytes)
     return bytes.data[ENCODING_OFFSET] == ENCODING_DENSE;
 }
 
-size_t hyperloglog_capacity(size_t size)
+/* A raised register splits one run in three, and only its first time in all. */
+size_t hyperloglog_capacity(size_t size, size_t sparse_max_bytes, size_t raises)
 {
-    return size > HYPERLOGLOG_DENSE_BYTES ? size : HYPERLOGLOG_DENSE_BYTES;
+    if (raises > HYPERLOGLOG_REGISTERS) raises = HYPERLOGLOG_REGISTERS;
+    size_t grown = size + SPLIT_MAX_GROWTH * raises;
+    if (grown > sparse_max_bytes) grown = sparse_max_bytes;
+    if (grown < size) grown = size;
+    if (grown < HYPERLOGLOG_DENSE_BYTES) grown = HYPERLOGLOG_DENSE_BYTES;
+    return grown + 1;
 }
 
 void hyperloglog_init(struct hyperloglog *hll)
@@ -221,6 +232,7 @@ void hyperloglog_init(struct hyperloglog *hll)
     hll->bytes[ENCODING_OFFSET] = ENCODING_SPARSE;
     unsigned char *end = write_run(hll->bytes + HYPERLOGLOG_HEADER_BYTES, HYPERLOGLOG_REGISTERS, 0);
     hll->size = (size_t)(end - hll->bytes);
+    *end = 0;
 }
 
 bool hyperloglog_make_dense(struct hyperloglog *hll)

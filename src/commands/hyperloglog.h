@@ -21,15 +21,16 @@ enum {
     HYPERLOGLOG_REGISTERS = 16384,
     HYPERLOGLOG_HEADER_BYTES = 16,
     HYPERLOGLOG_DENSE_BYTES = HYPERLOGLOG_HEADER_BYTES + HYPERLOGLOG_REGISTERS * 6 / 8,
-    HYPERLOGLOG_SPARSE_MAX_BYTES = 3000, /* hll-sparse-max-bytes: longer ones become dense */
     HYPERLOGLOG_COUNT_OFFSET = 8,
     HYPERLOGLOG_COUNT_BYTES = 8
 };
 
-/* One that may change. The memory is the caller's and has room for hyperloglog_capacity(size). */
+/* One that may change. The memory is the caller's: as much as hyperloglog_capacity says, with a zero
+ * byte behind `size`. */
 struct hyperloglog {
     unsigned char *bytes;
-    size_t size;
+    size_t size, capacity;
+    size_t sparse_max_bytes; /* what would grow past it becomes dense */
 };
 
 enum hyperloglog_change {
@@ -46,8 +47,8 @@ struct hyperloglog_registers {
 /* True when the header is that of a HyperLogLog and the length fits it. */
 bool hyperloglog_is_valid(struct slice bytes);
 bool hyperloglog_is_dense(struct slice bytes);
-/* The room that changes of a value of that many bytes may need. */
-size_t hyperloglog_capacity(size_t size);
+/* The room that a value of that many bytes may need while so many registers are raised. */
+size_t hyperloglog_capacity(size_t size, size_t sparse_max_bytes, size_t raises);
 
 /* An empty, sparse one. */
 void hyperloglog_init(struct hyperloglog *hll);

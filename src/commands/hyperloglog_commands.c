@@ -2,6 +2,7 @@
  *
  * PFADD, PFCOUNT, PFMERGE: HyperLogLogs in string values. Loop thread. */
 #include "commands/hyperloglog.h"
+#include "commands/options.h"
 #include "commands/string_commands.h"
 
 static void reply_damaged(struct command_run *run)
@@ -22,19 +23,24 @@ static bool get_bytes(struct command_run *run, struct slice key, bool *exists,
     return false;
 }
 
-/* The HyperLogLog at `key` in memory of its own, an empty one where there is none. */
-static bool get_copy(struct command_run *run, struct slice key, bool *exists,
+/* The HyperLogLog at `key` in memory of its own, an empty one where there is none. So many registers
+ * may be raised in it. */
+static bool get_copy(struct command_run *run, struct slice key, size_t raises, bool *exists,
                      struct key_view *view, struct hyperloglog *hll)
 {
     struct slice bytes = {"", 0};
     if (!get_bytes(run, key, exists, view, &bytes)) return false;
-    hll->bytes = (unsigned char *)string_memory(run, hyperloglog_capacity(bytes.size));
+    hll->sparse_max_bytes = (size_t)server.options->hll_sparse_max_bytes;
+    hll->capacity = hyperloglog_capacity(bytes.size, hll->sparse_max_bytes, raises);
+    hll->bytes = (unsigned char *)string_memory(run, hll->capacity);
     if (!hll->bytes) return false;
     hll->size = bytes.size;
-    if (*exists)
+    if (*exists) {
         memcpy(hll->bytes, bytes.data, bytes.size);
-    else
+        hll->bytes[bytes.size] = 0;
+    } else {
         hyperloglog_init(hll);
+    }
     return true;
 }
 
@@ -51,7 +57,7 @@ void hyperloglog_pfadd(struct command_run *run)
     struct key_view view;
     struct hyperloglog hll;
     bool exists;
-    if (!get_copy(run, run->argv[1], &exists, &view, &hll)) return;
+    if (!get_copy(run, run->argv[1], (size_t)run->argc - 2, &exists, &view, &hll)) return;
     bool changed = !exists;
     for (int i = 2; i < run->argc; i++) {
         enum hyperloglog_change change = hyperloglog_add(&hll, run->argv[i]);
@@ -133,7 +139,7 @@ void hyperloglog_pfmerge(struct command_run *run)
     struct key_view view;
     bool dense, exists, damaged = false;
     if (!merge_all(run, &registers, &dense) ||
-        !get_copy(run, run->argv[1], &exists, &view, &hll))
+        !get_copy(run, run->argv[1], HYPERLOGLOG_REGISTERS, &exists, &view, &hll))
         return;
     if (dense) damaged = !hyperloglog_make_dense(&hll);
     for (unsigned i = 0; i < HYPERLOGLOG_REGISTERS && !damaged; i++)

@@ -4,6 +4,11 @@
 #include "commands/options.h"
 
 static const struct option rows[] = {
+    {.name = "hll-sparse-max-bytes", .kind = OPTION_BYTES, .flags = OPTION_LIVE,
+     .offset = offsetof(struct command_options, hll_sparse_max_bytes), .default_text = "3000",
+     .minimum = 0, .maximum = INT64_MAX, .unit = "bytes",
+     .help = "A HyperLogLog whose sparse form would grow past this becomes dense (12304 bytes). The "
+     "sparse form takes less memory and more time; above 16000 it is never the shorter one."},
     {.name = "acllog-max-len", .kind = OPTION_INTEGER, .flags = OPTION_LIVE,
      .offset = offsetof(struct command_options, acllog_max_length), .default_text = "128",
      .minimum = 0, .maximum = 1000000, .unit = "entries",

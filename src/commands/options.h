@@ -7,6 +7,7 @@
 #include "base/option.h"
 
 struct command_options {
+    int64_t hll_sparse_max_bytes;
     int64_t acllog_max_length;
 };
 extern const struct option_table command_option_table;

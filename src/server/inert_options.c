@@ -115,7 +115,6 @@ static const struct option inert_rows[] = {
           .alias = "zset-max-ziplist-value"),
     BYTES(LIVE, "stream-node-max-bytes", "4096", 0, INT64_MAX, ENCODING),
     NUMBER(LIVE, "stream-node-max-entries", "100", 0, INT64_MAX, ENCODING),
-    BYTES(LIVE, "hll-sparse-max-bytes", "3000", 0, INT64_MAX, "it is fixed at Redis's default"),
     NUMBER(LIVE, "slowlog-log-slower-than", "10000", -1, INT64_MAX, SLOW),
     NUMBER(LIVE, "slowlog-max-len", "128", 0, INT64_MAX, SLOW),
     NUMBER(LIVE, "latency-monitor-threshold", "0", 0, INT64_MAX, SLOW),

@@ -14,11 +14,11 @@
 
 #include "commands/hyperloglog.h"
 
-static unsigned char memory[HYPERLOGLOG_DENSE_BYTES];
+static unsigned char memory[HYPERLOGLOG_DENSE_BYTES + 1];
 
 static struct hyperloglog fresh(void)
 {
-    struct hyperloglog hll = {memory, 0};
+    struct hyperloglog hll = {memory, 0, sizeof memory, 3000};
     hyperloglog_init(&hll);
     return hll;
 }
@@ -143,7 +143,8 @@ static void bytes_that_are_none_are_noticed(void **state)
     assert_true(hyperloglog_is_valid(bytes_of(&hll)));
     hll.size--; /* the run lacks its second byte */
     assert_false(hyperloglog_merge(&registers, bytes_of(&hll)));
-    hll.size--; /* no run at all */
+    assert_int_equal(hyperloglog_raise(&hll, 5, 1), HYPERLOGLOG_CHANGED); /* Redis takes it so */
+    hll.size = HYPERLOGLOG_HEADER_BYTES; /* no run at all */
     assert_false(hyperloglog_merge(&registers, bytes_of(&hll)));
     assert_int_equal(hyperloglog_raise(&hll, 5, 1), HYPERLOGLOG_DAMAGED);
     assert_false(hyperloglog_make_dense(&hll));
@@ -159,12 +160,36 @@ static void random_bytes_do_no_harm(void **state)
         hll.size = HYPERLOGLOG_HEADER_BYTES + (size_t)(rand_r(&seed) % 40);
         for (size_t i = HYPERLOGLOG_HEADER_BYTES; i < hll.size; i++)
             hll.bytes[i] = (unsigned char)rand_r(&seed);
+        hll.bytes[hll.size] = 0;
         struct hyperloglog_registers registers = {{0}};
         (void)hyperloglog_merge(&registers, bytes_of(&hll));
         for (int i = 0; i < 20; i++)
             (void)hyperloglog_raise(&hll, (unsigned)rand_r(&seed) % HYPERLOGLOG_REGISTERS,
                                     1 + (unsigned)rand_r(&seed) % 40);
         assert_true(hll.size <= sizeof memory);
+    }
+}
+
+/* Every second register alone in its run, then every one: what the sparse form can grow to. */
+static void a_sparse_one_has_room_up_to_its_limit(void **state)
+{
+    (void)state;
+    static const size_t limits[] = {0, 17, 18, 19, 20, 21, 3000, 12303, 12305, 16000, 1000000, SIZE_MAX};
+    for (size_t k = 0; k < sizeof limits / sizeof *limits; k++) {
+        size_t capacity = hyperloglog_capacity(18, limits[k], HYPERLOGLOG_REGISTERS);
+        struct hyperloglog hll = {malloc(capacity), 0, capacity, limits[k]};
+        struct hyperloglog_registers registers = {{0}};
+        hyperloglog_init(&hll);
+        for (unsigned step = 2; step > 0; step--)
+            for (unsigned i = 0; i < HYPERLOGLOG_REGISTERS; i += step) {
+                hyperloglog_raise(&hll, i, 1 + i % 31);
+                assert_true(hyperloglog_is_dense(bytes_of(&hll)) || hll.size <= limits[k] || hll.size == 18);
+            }
+        assert_true(hyperloglog_is_dense(bytes_of(&hll)) == (limits[k] < 16400));
+        assert_true(hyperloglog_merge(&registers, bytes_of(&hll)));
+        for (unsigned i = 0; i < HYPERLOGLOG_REGISTERS; i++)
+            assert_int_equal(registers.values[i], 1 + i % 31);
+        free(hll.bytes);
     }
 }
 
@@ -179,6 +204,7 @@ int main(void)
         cmocka_unit_test(the_cached_count_ends_with_a_change),
         cmocka_unit_test(bytes_that_are_none_are_noticed),
         cmocka_unit_test(random_bytes_do_no_harm),
+        cmocka_unit_test(a_sparse_one_has_room_up_to_its_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
