@@ -4,18 +4,27 @@
  * returns. Loop thread. */
 #include "base/check.h"
 #include "commands/dispatch_internal.h"
+#include "commands/transaction.h"
 
 #include <stdio.h>
+
+static void reply_failure(struct command_run *run)
+{
+    const struct error *error = &run->access.waiter->error;
+    bool is_memory = error->code == STATUS_NO_MEMORY;
+    char text[ERROR_TEXT_BYTES + 8];
+    (void)snprintf(text, sizeof text, "%s %s", is_memory ? "OOM" : "ERR", error->text);
+    /* What a whole EXEC waited for cannot be had: it is over. */
+    if (run->command->handler == command_exec)
+        transaction_abort(run->session, is_memory ? text : error->text);
+    else
+        reply_error(run->reply, text);
+}
 
 bool run_found(struct command_run *run, enum found found)
 {
     if (found == FOUND || found == FOUND_NOTHING) return true;
-    if (found == FOUND_ERROR) {
-        struct waiter *waiter = run->access.waiter;
-        reply_error_format(run->reply, "%s %s",
-                           waiter->error.code == STATUS_NO_MEMORY ? "OOM" : "ERR",
-                           waiter->error.text);
-    }
+    if (found == FOUND_ERROR) reply_failure(run);
     return false;
 }
 

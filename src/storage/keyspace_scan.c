@@ -83,7 +83,8 @@ void scan_fail(struct scan_result *scan, enum status status, const char *text)
     scan_stream_end(scan);
     scan_give_back(scan);
     scan->state = SCAN_FAILED;
-    error_set(&scan->error, status, "%s", text);
+    if (text == scan->error.text) scan->error.code = status; /* what the walk has met */
+    else error_set(&scan->error, status, "%s", text);
 }
 
 /* --- its way --- */
@@ -258,6 +259,12 @@ enum found scan_look(struct access *access, struct scan_result *scan)
     }
     access->scans_used++;
     if (scan->state == SCAN_DONE) return FOUND;
-    access_fail(access, scan->error.code, scan->error.text);
+    return scan_refuse(access, scan->error.code, scan->error.text);
+}
+
+/* Not waiter->failed: inside EXEC it is the answer of one command alone. */
+enum found scan_refuse(struct access *access, enum status status, const char *text)
+{
+    error_set(&access->waiter->error, status, "%s", text);
     return FOUND_ERROR;
 }

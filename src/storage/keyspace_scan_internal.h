@@ -83,6 +83,8 @@ void scan_begin(struct access *access, const struct scan_request *request, struc
 struct scan_result *scan_of_run(struct access *access);
 /* FOUND: it is done, and used up by this run. FOUND_WAIT, FOUND_ERROR: as keyspace_scan. */
 enum found scan_look(struct access *access, struct scan_result *scan);
+/* The command gets this error. FOUND_ERROR. */
+enum found scan_refuse(struct access *access, enum status status, const char *text);
 /* The next job. */
 void scan_send(struct scan_result *scan);
 /* No job is under way. Nobody is woken. */

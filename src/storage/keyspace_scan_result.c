@@ -66,11 +66,9 @@ static enum found page_start(struct access *access, const struct scan_request *r
     if (request->kind != SCAN_PAGE || request->cursor == 0) return FOUND;
     const struct bookmark *bookmark =
         bookmark_find(access->keyspace->bookmarks, request->cursor);
-    if (!bookmark) {
-        access_fail(access, STATUS_INVALID,
-                    "unknown cursor: it is too old or from before a restart, start at 0");
-        return FOUND_ERROR;
-    }
+    if (!bookmark)
+        return scan_refuse(access, STATUS_INVALID,
+                           "unknown cursor: it is too old or from before a restart, start at 0");
     *start = bookmark->key;
     *has_start = true;
     return bookmark->db_id == access_database(access, request->number)->db_id ? FOUND
@@ -79,8 +77,7 @@ static enum found page_start(struct access *access, const struct scan_request *r
 
 static enum found fail_for_memory(struct access *access)
 {
-    access_fail(access, STATUS_NO_MEMORY, "not enough memory for the keys that were found");
-    return FOUND_ERROR;
+    return scan_refuse(access, STATUS_NO_MEMORY, "not enough memory for the keys that were found");
 }
 
 static enum found begin(struct access *access, const struct scan_request *request,

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What clients do to each other and to themselves: passwords, CLIENT KILL, PAUSE and REPLY, waiting
 commands, transactions that run again; and COMMAND, compared with redis-server row by row."""
+import glob
 import os
 import sys
 import time
@@ -174,6 +175,30 @@ def compare_docs(name, theirs, ours):
         del found[b"summary"]
         return docs[0], found
     expect(facts(ours), facts(theirs), "COMMAND DOCS %s" % name)
+
+
+@test
+def a_transaction_whose_keys_cannot_be_read_is_over(t):
+    server = t.server()
+    client = t.client(server)
+    client.pipeline([("SET", "k%d" % i, b"%d" % i * 100) for i in range(2000)])
+    expect(client.run("CHECKPOINT"), b"OK")
+    server.stop()
+    table = max(glob.glob(os.path.join(server.folder, "store", "data-*", "*.ldb")), key=os.path.getsize)
+    with open(table, "r+b") as file:
+        file.seek(os.path.getsize(table) // 2)
+        file.write(b"damage")
+    server.start()
+    client = t.client(server)
+    unread = next(i for i in range(2000) if client.call("GET", "k%d" % i).is_error)
+    for command in (("MULTI",), ("SET", "new", 1), ("GET", "k%d" % unread)):
+        client.run(*command)
+    answer = error_of(client, "EXEC")
+    assert answer.startswith("EXECABORT Transaction discarded because of: ") and table in answer, answer
+    expect(client.run("PING"), b"PONG")
+    expect(client.run("EXISTS", "new"), 0)
+    for command in (("KEYS", "*"), ("SCAN", 0, "COUNT", 5000)):
+        assert "checksum mismatch" in error_of(client, *command), command
 
 
 if __name__ == "__main__":

@@ -190,6 +190,49 @@ static void bad_options_are_refused_with_their_reason(void **state)
     }
 }
 
+static bool has_drained(void *argument)
+{
+    (void)argument;
+    return drained > 0;
+}
+
+static void a_streamed_reply_goes_on_once_the_client_has_taken_it(void **state)
+{
+    struct client client;
+    (void)state;
+    client_open(&client);
+    client_say(&client, "stream\r\nPING\r\n");
+    turn_times(20);
+    assert_int_equal(drained, 0);
+    client.wanted = 48 * sizeof big_value - SESSION_DRAINED_BYTES;
+    turn_until(has_enough, &client);
+    turn_until(has_drained, NULL);
+    assert_int_equal(drained, 1);
+    client.wanted = 48 * sizeof big_value;
+    turn_until(has_enough, &client);
+    assert_int_equal(client.got.size, 48 * sizeof big_value); /* PING waits behind it */
+    client_close(&client);
+}
+
+static void a_client_that_takes_nothing_of_a_streamed_reply_is_closed(void **state)
+{
+    struct client stuck, other;
+    (void)state;
+    f->options.reply_stream_timeout_s = 1;
+    client_open(&stuck);
+    client_open(&other);
+    client_say(&stuck, "stream\r\n");
+    unsigned gone = 1;
+    turn_until(session_is_gone, &gone);
+    assert_int_equal(counter_get(&f->metrics.closed_stream), 1);
+    assert_int_equal(big_references, 0);
+    assert_int_equal(drained, 0);
+    client_say(&other, "PING\r\n");
+    client_expect(&other, "+PONG\r\n");
+    client_close(&stuck);
+    client_close(&other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -202,6 +245,8 @@ int main(void)
         TEST(one_long_request_is_taken_whatever_clients_may_hold_together),
         TEST(an_idle_client_is_closed_and_holds_no_buffer_before),
         TEST(without_descriptors_accepting_waits_and_goes_on_later),
+        TEST(a_streamed_reply_goes_on_once_the_client_has_taken_it),
+        TEST(a_client_that_takes_nothing_of_a_streamed_reply_is_closed),
         TEST(bad_options_are_refused_with_their_reason),
     };
     return cmocka_run_group_tests_name("net/limits", tests, NULL, NULL);

@@ -148,6 +148,18 @@ enum dispatch_result dispatch_request(struct session *session, struct request *r
         parked_session = session;
         parked_argument = request->argv[1];
         return DISPATCH_PARKED;
+    } else if (is(request, "stream")) {
+        /* Three MiB at once: more than a socket takes. */
+        for (int i = 0; i < 48; i++) {
+            big_references++;
+            reply_raw_shared(reply, (struct shared_bytes){slice_make(big_value, sizeof big_value),
+                                                          NULL, big_release});
+        }
+        session->awaits_drain = true;
+        session->operations->flush(session);
+        parked_session = session;
+        parked_argument = request->argv[0];
+        return DISPATCH_PARKED;
     } else if (is(request, "auth")) {
         session->authenticated = true;
         reply_ok(reply);

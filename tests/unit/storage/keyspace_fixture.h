@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * A keyspace with everything real below it but the engine, which is in memory: journal in a folder of
- * the test's, batch writer, workers, and a loop played by the test. Included by one test file. */
+ * the test's, batch writer, workers, and a loop played by the test. Included once by a test program. */
 #ifndef KELVIN_TESTS_KEYSPACE_FIXTURE_H
 #define KELVIN_TESTS_KEYSPACE_FIXTURE_H
 
