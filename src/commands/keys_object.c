@@ -10,7 +10,8 @@ enum { EMBEDDED_MAX_BYTES = 44, SHARED_INTEGERS = 10000 };
 
 static bool is_integer(const struct key_view *view, int64_t *value)
 {
-    return view->type == VALUE_STRING && view->encoding == STRING_AUTO && !view->has_object &&
+    bool may_be = view->encoding == STRING_AUTO || view->encoding == STRING_COPY;
+    return view->type == VALUE_STRING && may_be && !view->has_object &&
            view->value.size <= 20 && slice_to_int64(view->value, value);
 }
 
@@ -60,13 +61,14 @@ void object_idletime(struct command_run *run)
 }
 
 /* OBJECT REFCOUNT key. Redis shares small integers between all keys and says so with the largest
- * number. */
+ * number; a copy is one of its own. */
 void object_refcount(struct command_run *run)
 {
     struct key_view view;
     int64_t value;
     if (!object_lookup(run, &view)) return;
-    bool shared = is_integer(&view, &value) && value >= 0 && value < SHARED_INTEGERS;
+    bool shared = view.encoding != STRING_COPY && is_integer(&view, &value) && value >= 0 &&
+                  value < SHARED_INTEGERS;
     reply_integer(run->reply, shared ? INT_MAX : 1);
 }
 

@@ -26,7 +26,9 @@ enum value_type { VALUE_STRING = 0, VALUE_LIST, VALUE_SET, VALUE_ZSET, VALUE_HAS
 enum string_encoding {
     STRING_AUTO,   /* int, embstr or raw, by its bytes */
     STRING_RAW,    /* raw whatever its bytes (APPEND, SETRANGE, SETBIT, ...) */
-    STRING_NOT_INT /* embstr or raw by length (INCRBYFLOAT) */
+    STRING_NOT_INT, /* embstr or raw by length (INCRBYFLOAT) */
+    STRING_COPY    /* like STRING_AUTO, but a small int is not one that all keys share (COPY).
+                      In memory alone: the journal and the store keep STRING_AUTO */
 };
 
 struct entry {

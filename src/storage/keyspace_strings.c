@@ -339,8 +339,8 @@ enum found keyspace_copy(struct access *access, unsigned number, struct slice ke
 {
     (void)number;
     (void)key;
-    struct pending pending = key_put(access, to_number, to_key, view->encoding & 3,
-                                     view->expire_at_ms);
+    enum string_encoding encoding = view->encoding == STRING_AUTO ? STRING_COPY : view->encoding & 3;
+    struct pending pending = key_put(access, to_number, to_key, encoding, view->expire_at_ms);
     pending.operation.type = view->type;
     if (!view->has_object) {
         pending.operation.value =

@@ -120,10 +120,11 @@ static char *key_record_encode(const struct operation *operation, char *out)
 
     ASSERT(operation->old <= OLD_PRESENT);
     if (is_put) {
-        ASSERT(operation->type <= VALUE_STREAM && operation->encoding <= STRING_NOT_INT);
+        unsigned encoding = operation->encoding == STRING_COPY ? STRING_AUTO : operation->encoding;
+        ASSERT(operation->type <= VALUE_STREAM && encoding <= STRING_NOT_INT);
         if (operation->has_object) first |= FLAG_OBJECT;
         if (operation->expire_at_ms != -1) first |= FLAG_EXPIRY;
-        second |= operation->type | (unsigned)operation->encoding << ENCODING_SHIFT;
+        second |= operation->type | encoding << ENCODING_SHIFT;
     } else if (operation->moves_object) {
         first |= FLAG_MOVES;
     }

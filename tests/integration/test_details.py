@@ -157,4 +157,54 @@ def acl_log_tells_of_refused_logins(t):
     same(clients, "ACL", "LOG")
 
 
+# --- OBJECT ---
+
+VALUES = ["", "0", "1", "-1", "9999", "10000", "007", "+1", "-0", " 1", "1.0", "3.5", "9223372036854775807",
+          "-9223372036854775808", "9223372036854775808", "a" * 44, "a" * 45, "1" * 44]
+# V stands for the value.
+WAYS = ["SET k V", "SET k V EX 100", "SET k x;SET k V KEEPTTL", "SET k x;SET k V XX GET", "SETEX k 100 V", "SETNX k V",
+        "GETSET k V", "MSET k V", "MSETNX k V", "APPEND k V", "SET k V;APPEND k E", "SET k V;APPEND k 5",
+        "SETRANGE k 0 V", "SET k V;SETRANGE k 0 E", "SET k V;SETRANGE k 0 7", "SET k V;SETRANGE k 3 7", "SET k V;INCR k",
+        "SET k V;INCRBY k 0", "SET k V;INCRBY k 10000", "SET k V;INCRBYFLOAT k 0", "SET k V;INCRBYFLOAT k 1",
+        "SET k V;INCRBYFLOAT k 0.5", "SET s V;COPY s k", "SET s V;RENAME s k", "SET s V;APPEND s 1;COPY s k",
+        "SET s V EX 100;COPY s k;PERSIST k", "SET s V;COPY s k;INCR k", "SET s V;COPY s k;COPY k k2;RENAME k2 k",
+        "SET k V;EXPIRE k 100", "SET k V;GETEX k EX 100", "SET k V;SETBIT k 5 1", "SET k V;BITFIELD k SET u8 0 65",
+        "SET k V;BITFIELD k GET u8 0", "SET s V;BITOP OR k s s", "SET k V;MOVE k 1;SELECT 1;COPY k k2 DB 0;RENAME k s;"
+        "MOVE s 0;SELECT 0;RENAME k2 k", "MULTI;SET k V;COPY k s;OBJECT ENCODING s;OBJECT REFCOUNT s;INCR k;EXEC"]
+
+
+def object_cases():
+    for way in WAYS:
+        for value in VALUES:
+            yield [["DEL", "k", "s", "k2"]] + [[{"V": value, "E": ""}.get(word, word) for word in step.split(" ")]
+                                               for step in way.split(";")]
+
+
+@test
+def object_tells_the_encoding_and_sharing_of_redis(t):
+    clients = both(t)
+    looks = [["OBJECT", "ENCODING", "k"], ["OBJECT", "REFCOUNT", "k"], ["GET", "k"], ["OBJECT", "ENCODING", "s"],
+             ["OBJECT", "REFCOUNT", "s"]]
+    for steps in object_cases():
+        theirs, ours = ([str(r) for r in client.pipeline(steps + looks)] for client in clients)
+        expect(ours, theirs, steps)
+
+
+@test
+def an_encoding_survives_eviction(t):
+    clients = t.client(t.redis()), t.client(t.server("--cache-percent", 0))
+    cases = list(object_cases())
+    for at in range(0, len(cases), 20):
+        for i, steps in enumerate(cases[at:at + 20]):
+            if ["SELECT", "1"] in steps:
+                continue
+            steps = [[word + str(i) if word in ("k", "s", "k2") else word for word in step] for step in steps]
+            same_errors = [[str(r) for r in client.pipeline(steps)] for client in clients]
+            expect(same_errors[1], same_errors[0], steps)
+        clients[1].run("CHECKPOINT")
+        for i in range(20):
+            same(clients, "OBJECT", "ENCODING", "k%d" % i)
+            same(clients, "OBJECT", "ENCODING", "s%d" % i)
+
+
 main()
