@@ -195,16 +195,21 @@ void command_count_all(struct command_run *run)
 
 enum list_filter { FILTER_NONE, FILTER_CATEGORY, FILTER_PATTERN };
 
+static bool passes(const struct command *command, enum list_filter filter, struct slice argument)
+{
+    char category[32];
+    (void)snprintf(category, sizeof category, "%.*s", (int)argument.size, argument.data);
+    if (filter == FILTER_CATEGORY) return command_in_category(command, category);
+    return filter == FILTER_NONE ||
+           glob_match(argument, slice_from_text(command_full_name(command)), true);
+}
+
 static uint64_t list_filtered(struct reply *reply, const struct command *command,
                               enum list_filter filter, struct slice argument)
 {
     uint64_t count = 0;
-    const char *name = command_full_name(command);
-    char category[32];
-    (void)snprintf(category, sizeof category, "%.*s", (int)argument.size, argument.data);
-    if (filter == FILTER_CATEGORY ? command_in_category(command, category)
-                                  : glob_match(argument, slice_from_text(name), true)) {
-        reply_bulk_text(reply, name);
+    if (passes(command, filter, argument)) {
+        reply_bulk_text(reply, command_full_name(command));
         count++;
     }
     for (int i = 0; i < command->subcommand_count; i++)
@@ -212,8 +217,7 @@ static uint64_t list_filtered(struct reply *reply, const struct command *command
     return count;
 }
 
-/* COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]. Without a filter
- * subcommands are not in it. */
+/* COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern] */
 void command_list(struct command_run *run)
 {
     enum list_filter filter = FILTER_NONE;
@@ -233,14 +237,9 @@ void command_list(struct command_run *run)
     }
     struct reply_deferred deferred = reply_defer(run->reply);
     uint64_t count = 0;
-    for (int i = 0; i < command_count(); i++) {
-        if (filter != FILTER_NONE) {
-            count += list_filtered(run->reply, command_at(i), filter, run->argv[4]);
-        } else {
-            reply_bulk_text(run->reply, command_full_name(command_at(i)));
-            count++;
-        }
-    }
+    struct slice argument = filter == FILTER_NONE ? SLICE_LITERAL("") : run->argv[4];
+    for (int i = 0; i < command_count(); i++)
+        count += list_filtered(run->reply, command_at(i), filter, argument);
     reply_defer_array(run->reply, deferred, count);
 }
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "commands/dispatch_internal.h"
+#include "commands/options.h"
 #include "commands/server.h"
 #include "commands/transaction.h"
 
@@ -405,7 +406,8 @@ static void account(const struct command *command, struct session *session, stru
     struct command_stats *stats = command_stats(command);
     counter_add(&stats->calls, 1);
     counter_add(&stats->usec, (uint64_t)(now_ns - began_ns) / 1000);
-    histogram_record_us(&stats->latency_ns, (uint64_t)(now_ns - began_ns));
+    if (!server.options || server.options->latency_tracking)
+        histogram_record_us(&stats->latency_ns, (uint64_t)(now_ns - began_ns));
     if (count_error_at(session->reply, mark)) counter_add(&stats->failed, 1);
     counter_add(&dispatch_metrics.commands, 1);
     session->commands++;

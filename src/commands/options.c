@@ -13,6 +13,13 @@ static const struct option rows[] = {
      .offset = offsetof(struct command_options, acllog_max_length), .default_text = "128",
      .minimum = 0, .maximum = 1000000, .unit = "entries",
      .help = "How many refused logins ACL LOG remembers; the oldest ones go first."},
+    {.name = "latency-tracking", .kind = OPTION_BOOL, .flags = OPTION_LIVE,
+     .offset = offsetof(struct command_options, latency_tracking), .default_text = "yes",
+     .help = "Whether INFO latencystats tells how long each command took."},
+    {.name = "latency-tracking-info-percentiles", .kind = OPTION_STRING,
+     .flags = OPTION_LIVE | OPTION_MULTI_WORD,
+     .offset = offsetof(struct command_options, latency_percentiles), .default_text = "50 99 99.9",
+     .help = "Which percentiles INFO latencystats has: numbers from 0 to 100."},
 };
 const struct option_table command_option_table = {
     "COMMANDS", "What single commands ask for.", rows, sizeof rows / sizeof *rows};

@@ -9,6 +9,8 @@
 struct command_options {
     int64_t hll_sparse_max_bytes;
     int64_t acllog_max_length;
+    bool latency_tracking;
+    char *latency_percentiles; /* numbers, between blanks */
 };
 extern const struct option_table command_option_table;
 

@@ -38,6 +38,7 @@ enum {
     SEND_VECTORS = 64,
     LINGER_MS = 1000,
     UNAUTHENTICATED_QUERY_BYTES = 1024 * 1024,
+    UNAUTHENTICATED_REPLY_BYTES = 17 * 1024, /* as in Redis */
     CRON_MS = 100,
     CRON_ROUND = 10 /* each connection is looked at once in so many crons */
 };

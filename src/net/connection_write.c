@@ -85,7 +85,7 @@ static uint64_t send_limit(struct connection *connection)
 static void close_for_output(struct connection *connection, const char *why)
 {
     counter_add(&connection->net->metrics->closed_output_limit, 1);
-    log_write(LOG_WARNING, "client %llu closed: %s of client-output-buffer-limit passed",
+    log_write(LOG_WARNING, "client %llu closed: %s passed",
               (unsigned long long)connection->session.id, why);
     connection_close(connection, false);
 }
@@ -93,10 +93,15 @@ static void close_for_output(struct connection *connection, const char *why)
 bool connection_check_output(struct connection *connection)
 {
     const struct output_limit *limit = &connection->net->output_limits[CLASS_NORMAL];
-    if (limit->hard_bytes == 0 && limit->soft_bytes == 0) return false;
+    bool authenticated = connection->session.authenticated;
+    if (limit->hard_bytes == 0 && limit->soft_bytes == 0 && authenticated) return false;
     uint64_t bytes = reply_pending_bytes(connection->session.reply);
+    if (!authenticated && bytes > UNAUTHENTICATED_REPLY_BYTES) {
+        close_for_output(connection, "what is kept for a client without login");
+        return true;
+    }
     if (limit->hard_bytes > 0 && bytes >= limit->hard_bytes) {
-        close_for_output(connection, "the hard limit");
+        close_for_output(connection, "the hard limit of client-output-buffer-limit");
         return true;
     }
     if (limit->soft_bytes == 0 || bytes < limit->soft_bytes) {
@@ -106,7 +111,7 @@ bool connection_check_output(struct connection *connection)
     int64_t now_ms = dispatch_time_ms();
     if (connection->soft_limit_since_ms == 0) connection->soft_limit_since_ms = now_ms;
     if (now_ms - connection->soft_limit_since_ms <= limit->soft_s * 1000) return false;
-    close_for_output(connection, "the soft limit");
+    close_for_output(connection, "the soft limit of client-output-buffer-limit");
     return true;
 }
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "commands/families.h"
+#include "commands/latency.h"
 #include "server/parts.h"
 #include "server/server.h"
 
@@ -178,6 +179,7 @@ static enum status apply(const struct change *changes, int count, const struct c
     }
     log_set_level((enum log_level)settings->server.loglevel);
     server.proto_max_bulk_bytes = settings->net.proto_max_bulk_bytes;
+    latency_normalize_options(&settings->commands);
     memory_budget_cron(parts->budget);
     return STATUS_OK;
 }

@@ -118,8 +118,6 @@ static const struct option inert_rows[] = {
     NUMBER(LIVE, "slowlog-log-slower-than", "10000", -1, INT64_MAX, SLOW),
     NUMBER(LIVE, "slowlog-max-len", "128", 0, INT64_MAX, SLOW),
     NUMBER(LIVE, "latency-monitor-threshold", "0", 0, INT64_MAX, SLOW),
-    SWITCH(LIVE, "latency-tracking", "yes", SLOW),
-    WORDS(LIVE, "latency-tracking-info-percentiles", "50 99 99.9", SLOW),
     TEXT(LIVE, "notify-keyspace-events", "", EVENTS),
     NUMBER(LIVE, "busy-reply-threshold", "5000", 0, INT64_MAX, SCRIPTS, .alias = "lua-time-limit"),
     SWITCH(FIXED, "cluster-enabled", "no", CLUSTER),
@@ -245,19 +243,6 @@ static enum status check_save(const struct words *words, struct error *error)
     return good ? STATUS_OK : refuse(error, "Invalid save parameters");
 }
 
-static enum status check_percentiles(const struct words *words, struct error *error)
-{
-    for (size_t i = 0; i < words->count; i++) {
-        long double value;
-        if (!slice_to_long_double(words->items[i], &value))
-            return refuse(error, "Invalid latency-tracking-info-percentiles parameters");
-        if (value < 0 || value > 100)
-            return refuse(error, "latency-tracking-info-percentiles parameters should sit between "
-                                 "[0.0,100.0]");
-    }
-    return STATUS_OK;
-}
-
 static enum status check_oom_scores(const struct words *words, struct error *error)
 {
     if (words->count != 3) return refuse(error, "wrong number of arguments");
@@ -290,8 +275,6 @@ static enum status check_stops(const struct words *words, struct error *error)
 static enum status check_words(const char *name, const struct words *words, struct error *error)
 {
     if (strcmp(name, "save") == 0) return check_save(words, error);
-    if (strcmp(name, "latency-tracking-info-percentiles") == 0)
-        return check_percentiles(words, error);
     if (strcmp(name, "oom-score-adj-values") == 0) return check_oom_scores(words, error);
     if (strncmp(name, "shutdown-on-", 12) == 0) return check_stops(words, error);
     return STATUS_OK; /* replicaof */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "commands/families.h"
+#include "commands/latency.h"
 #include "server/info_internal.h"
 #include "server/version.h"
 
@@ -29,6 +30,7 @@ static struct {
 void info_init(struct parts *parts)
 {
     state.parts = parts;
+    latency_normalize_options(&parts->settings.commands);
 }
 
 void info_finish(void)
@@ -277,27 +279,9 @@ static void info_commandstats(struct buffer *out)
     each_command(out, commandstats_line);
 }
 
-static void percentile(struct buffer *out, const struct histogram *latency_ns, const char *name,
-                       double fraction)
-{
-    uint64_t ns = histogram_quantile_us(latency_ns, fraction);
-    buffer_append_format(out, "%s=%llu.%03llu", name, number(ns / 1000), number(ns % 1000));
-}
-
-static void latency_line(struct buffer *out, const struct command *command)
-{
-    const struct histogram *latency_ns = &command_stats(command)->latency_ns;
-    if (atomic_load_explicit(&latency_ns->count, memory_order_relaxed) == 0) return;
-    buffer_append_format(out, "latency_percentiles_usec_%s:", command_full_name(command));
-    percentile(out, latency_ns, "p50", 0.5);
-    percentile(out, latency_ns, ",p99", 0.99);
-    percentile(out, latency_ns, ",p99.9", 0.999);
-    buffer_append_text(out, "\r\n");
-}
-
 static void info_latencystats(struct buffer *out)
 {
-    each_command(out, latency_line);
+    latency_append_info(&state.parts->settings.commands, out);
 }
 
 static void info_errorstats(struct buffer *out)

@@ -6,6 +6,7 @@
 
 #include "base/config_file.h"
 #include "base/memory.h"
+#include "commands/latency.h"
 
 #include <limits.h>
 #include <stddef.h>
@@ -192,7 +193,8 @@ enum status settings_check_value(const struct option *option, struct slice text,
 
 enum status settings_check(const struct settings *settings, struct error *error)
 {
-    return net_check_options(&settings->net, error);
+    enum status status = net_check_options(&settings->net, error);
+    return status == STATUS_OK ? latency_check_options(&settings->commands, error) : status;
 }
 
 /* --- writing --- */

@@ -3,6 +3,7 @@
  * WATCH: a table of its own of watched keys, so that eviction from the cache is not a change, and expiry,
  * FLUSH and SWAPDB are seen as Redis sees them: a flush dirties the keys that existed, a swap those that
  * exist on either side, expiry those that were alive when they were watched. Loop thread. */
+#include "base/clock.h"
 #include "storage/keyspace_internal.h"
 
 enum { WATCH_BUCKETS = 1024 };
@@ -111,11 +112,16 @@ void watch_note_key(struct keyspace *keyspace, const struct database *database,
              node_ != &(table)->buckets[bucket_].head; node_ = node_->next)                        \
             if (((watch) = LIST_ENTRY(node_, struct watch, node)), 1)
 
+/* A key whose time was over before goes without anything to be seen. */
 void watch_note_flush(struct keyspace *keyspace, unsigned number)
 {
     struct watch *watch;
     WATCH_FOR_EACH(watch, keyspace->watches)
-        if (watch->number == number && (watch->existed || watch->was_expired)) watch->dirty = true;
+    {
+        if (watch->number != number) continue;
+        watch->dirty |= watch->existed;
+        watch->was_expired = false;
+    }
 }
 
 /* A key that somebody watches on one side may exist on the other: that must be known before. */
@@ -134,20 +140,26 @@ enum found watch_prepare_swap(struct access *access, unsigned a, unsigned b)
     return result;
 }
 
-static bool exists_in_cache(struct keyspace *keyspace, unsigned number, const struct watch *watch)
+/* What takes the place of a watched key is in `entry`, or nothing is. */
+static void note_replaced(struct watch *watch, const struct entry *entry, int64_t now_ms)
 {
-    const struct entry *entry = cache_find(keyspace->cache, keyspace->databases[number].table,
-                                           watch_key(watch), watch->hash);
-    return entry && entry->state == ENTRY_PRESENT;
+    bool is_there = entry && entry->state == ENTRY_PRESENT;
+    int64_t expire_at_ms = is_there ? entry_expire_at_ms(entry) : -1;
+    bool is_over = expire_at_ms >= 0 && expire_at_ms <= now_ms;
+    watch->dirty |= watch->existed || (is_there && !is_over);
+    watch->was_expired = is_over;
 }
 
-/* Called after the mapping was changed, before the tables of the old one go. */
+/* Called before the mapping is changed: both sides are in the cache. */
 void watch_note_swap(struct keyspace *keyspace, unsigned a, unsigned b)
 {
     struct watch *watch;
+    int64_t now_ms = clock_wall_ms();
     WATCH_FOR_EACH(watch, keyspace->watches)
-        if (watch->number == a || watch->number == b)
-            watch->dirty |= watch->existed || watch->was_expired ||
-                            exists_in_cache(keyspace, a, watch) ||
-                            exists_in_cache(keyspace, b, watch);
+    {
+        if (watch->number != a && watch->number != b) continue;
+        unsigned other = watch->number == a ? b : a;
+        uint16_t table = keyspace->databases[other].table;
+        note_replaced(watch, cache_find(keyspace->cache, table, watch_key(watch), watch->hash), now_ms);
+    }
 }

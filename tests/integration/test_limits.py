@@ -140,6 +140,20 @@ def an_output_buffer_past_its_limit_closes_the_connection(t):
 
 
 @test
+def who_has_not_logged_in_cannot_make_us_keep_replies(t):
+    server = t.server("--requirepass", "secret")
+    client = t.client(server)
+    try:
+        for _ in range(1000):
+            client.send_raw(b"SET x 5\r\n" * 5000)
+        raise AssertionError("a million replies are kept for a stranger")
+    except (OSError, Disconnected):
+        pass
+    t.client(server).run("AUTH", "secret")
+    wait_until(lambda: "kept for a client without login" in server.log_end(), 10, "the reason in the log")
+
+
+@test
 def nobody_gets_past_auth_without_the_password(t):
     kelvin = t.server("--requirepass", "secret")
     redis = t.redis("--requirepass", "secret")
