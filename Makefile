@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
-#   make              build/kelvin-server
+#   make              build/kelvin-server and build/kelvin-check
 #   make run          install what is missing, build, serve on 127.0.0.1:6379 with the data in ./data
 #   make test         install what is missing, build, run all tests
 #   make unit         unit tests alone (TESTS=tests/unit/base: only those below that folder)
@@ -40,6 +40,7 @@ endif
 
 OUT    := $(BUILD)$(if $(SAN),/$(SAN))
 SERVER := $(OUT)/kelvin-server
+CHECK  := $(OUT)/kelvin-check
 
 # ---- flags -----------------------------------------------------------------------------------
 
@@ -95,6 +96,8 @@ SOURCES    := $(sort $(shell find src -name '*.c' -o -name '*.cc'))
 OBJECTS    := $(patsubst %,$(OUT)/%.o,$(SOURCES))
 MAIN       := $(OUT)/src/server/main.c.o
 LIBRARY    := $(OUT)/libkelvin.a
+CHECK_MAIN := $(OUT)/utils/check/kelvin_check.c.o
+CHECK_LIB  := $(filter-out $(CHECK_MAIN),$(patsubst %,$(OUT)/%.o,$(sort $(wildcard utils/check/*.c utils/check/*.cc))))
 UNIT_TESTS := $(patsubst %.c,$(OUT)/%,$(sort $(shell find $(TESTS) -name '*_test.c' 2>/dev/null)))
 BENCHES    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/bench/*_bench.c)))
 FUZZERS    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
@@ -109,7 +112,7 @@ TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c))) $(LOAD_
 .SECONDARY:
 
 # Before there is a main the layers can be built nevertheless.
-all: objects $(if $(wildcard src/server/main.c),$(SERVER))
+all: objects $(if $(wildcard src/server/main.c),$(SERVER)) $(CHECK)
 objects: $(OBJECTS)
 tests: $(UNIT_TESTS) $(CLIENTS)
 benches: $(BENCHES) $(LOAD)
@@ -120,8 +123,12 @@ $(SERVER): $(OBJECTS)
 	$(call say,LINK $@)
 	$(Q)$(LINK) -o $@ $(OBJECTS) $(LIBRARIES)
 
-# An archive, so that a unit test is linked with what it uses alone.
-$(LIBRARY): $(filter-out $(MAIN),$(OBJECTS)) $(TEST_LIB)
+$(CHECK): $(CHECK_MAIN) $(LIBRARY)
+	$(call say,LINK $@)
+	$(Q)$(LINK) -o $@ $< $(LIBRARY) $(LIBRARIES)
+
+# An archive, so that a program is linked with what it uses alone.
+$(LIBRARY): $(filter-out $(MAIN),$(OBJECTS)) $(CHECK_LIB) $(TEST_LIB)
 	$(call say,AR   $@)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
@@ -146,7 +153,8 @@ $(FUZZERS): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
 	$(call say,LINK $@)
 	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $< $(LIBRARY) $(LIBRARIES)
 
-$(OUT)/tests/%.o: private OUR_CPPFLAGS += -Itests
+$(OUT)/tests/%.o: private OUR_CPPFLAGS += -Itests -Iutils
+$(OUT)/utils/%.o: private OUR_CPPFLAGS += -Iutils
 
 $(OUT)/%.c.o: %.c $(OUT)/flags
 	@mkdir -p $(@D)
@@ -164,7 +172,7 @@ $(OUT)/flags: FORCE
 	@echo '$(COMPILE_C) | $(COMPILE_CXX) | $(LINK)' | cmp -s - $@ || \
 	    echo '$(COMPILE_C) | $(COMPILE_CXX) | $(LINK)' > $@
 
--include $(OBJECTS:.o=.d) $(patsubst %,%.c.d,$(UNIT_TESTS) $(BENCHES) $(CLIENTS) $(FUZZERS)) $(TEST_LIB:.o=.d) $(LOAD_MAIN:.o=.d)
+-include $(OBJECTS:.o=.d) $(CHECK_MAIN:.o=.d) $(CHECK_LIB:.o=.d) $(patsubst %,%.c.d,$(UNIT_TESTS) $(BENCHES) $(CLIENTS) $(FUZZERS)) $(TEST_LIB:.o=.d) $(LOAD_MAIN:.o=.d)
 
 # ---- what people call ------------------------------------------------------------------------
 
@@ -214,11 +222,12 @@ DOC := $(DESTDIR)$(PREFIX)/share/doc/kelvin
 
 install: all
 	install -D -m 755 $(SERVER) $(DESTDIR)$(PREFIX)/bin/kelvin-server
+	install -D -m 755 $(CHECK) $(DESTDIR)$(PREFIX)/bin/kelvin-check
 	install -d $(DOC)
 	install -m 644 LICENSE README.md redis.conf.example utils/kelvin.service $(DOC)
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/kelvin-server
+	rm -f $(DESTDIR)$(PREFIX)/bin/kelvin-server $(DESTDIR)$(PREFIX)/bin/kelvin-check
 	rm -rf $(DOC)
 
 clean:

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ *
+ * The journal by itself and beside the store: what the server would say at start (server/startup.c has the
+ * same conditions), what the journal can bring beyond the store's marker, what of it is lost. */
+#include "check/examine.h"
+
+#include "base/memory.h"
+
+struct reading {
+    struct examination *examination;
+    uint64_t marker;
+    uint64_t next;       /* after the last record that can be applied */
+    bool has_gap;        /* what comes now cannot be */
+    uint64_t last_object; /* added */
+    enum status status;
+    struct error *error;
+};
+
+/* Rule 16; a text for what is wrong. */
+static bool belongs_together(struct examination *examination)
+{
+    const struct journal_found *found = &examination->journal.found;
+    struct report *report = examination->report;
+    uint64_t marker = examination->marker;
+    if (found->empty) {
+        if (examination->has_marker && marker == FIRST_SEQUENCE - 1) return true;
+        report_finding(report, "%s holds no journal, but %s a store", examination->journal_folder,
+                       examination->store_folder);
+        return false;
+    }
+    if (examination->has_store_id && found->store_id != examination->store_id) {
+        report_finding(report,
+                       "%s (store id %016llx) does not belong to the store in %s (%016llx)",
+                       examination->journal_folder, (unsigned long long)found->store_id,
+                       examination->store_folder, (unsigned long long)examination->store_id);
+        return false;
+    }
+    if (!examination->has_marker) return true; /* judged when there is one again */
+    if (marker < found->base_sequence || (found->first_sequence && marker + 1 < found->first_sequence)) {
+        report_finding(report,
+                       "the store ends at sequence %llu, the journal begins with %llu: what is "
+                       "between is missing", (unsigned long long)marker,
+                       (unsigned long long)found->base_sequence + 1);
+        return false;
+    }
+    if (marker >= found->next_sequence) {
+        report_finding(report, "the store ends at sequence %llu, beyond the journal, whose next is "
+                       "%llu: the journal is an older copy", (unsigned long long)marker,
+                       (unsigned long long)found->next_sequence);
+        return false;
+    }
+    return true;
+}
+
+/* --- records --- */
+
+static void add_pending(struct reading *reading, uint64_t object_id)
+{
+    if (object_id == 0 || object_id == reading->last_object || reading->status != STATUS_OK) return;
+    reading->last_object = object_id;
+    reading->status = sorter_add(reading->examination->pending, object_id, 0, reading->error);
+}
+
+static void add_pending_database(struct reading *reading, uint64_t db_id)
+{
+    if (db_id == 0) return;
+    examination_database(reading->examination, db_id)->is_pending = true;
+}
+
+static void take_pending(struct reading *reading, const struct operation *operation)
+{
+    switch (operation->kind) {
+    case OPERATION_PUT:
+        if (operation->has_object) add_pending(reading, operation->object.object_id);
+        __attribute__((fallthrough)); /* the old record is as of a delete */
+    case OPERATION_DELETE:
+        if (operation->old == OLD_PRESENT) add_pending(reading, operation->old_object_id);
+        break;
+    case OPERATION_PUT_ELEMENT:
+    case OPERATION_DELETE_ELEMENT:
+        add_pending(reading, operation->object_id);
+        break;
+    case OPERATION_MAP_DATABASE:
+        add_pending_database(reading, operation->db_id);
+        add_pending_database(reading, operation->dropped_db_id);
+        break;
+    default:
+        break;
+    }
+}
+
+static void say_lost(struct examination *examination, uint64_t sequence,
+                     const struct operation *operation)
+{
+    unsigned long long number = sequence;
+    struct report *report = examination->report;
+    switch (operation->kind) {
+    case OPERATION_PUT:
+    case OPERATION_DELETE:
+        report_lost(report, "key %s of %s: %s with sequence %llu",
+                    report_quoted(operation->key),
+                    examination_database_text(examination, operation->db_id),
+                    operation->kind == OPERATION_PUT ? "the write" : "the delete", number);
+        break;
+    case OPERATION_MAP_DATABASE:
+        report_lost(report, "the flush of database %u with sequence %llu", operation->number,
+                    number);
+        break;
+    case OPERATION_SWAP_DATABASES:
+        report_lost(report, "the swap of databases %u and %u with sequence %llu",
+                    operation->number, operation->other_number, number);
+        break;
+    case OPERATION_FLUSH_ALL:
+        report_lost(report, "the flush of all databases with sequence %llu", number);
+        break;
+    default:
+        break; /* an element: the key of its object is in the same record */
+    }
+}
+
+static bool take_record(void *context, const struct journal_record *record)
+{
+    struct reading *reading = context;
+    struct slice rest = record->payload;
+    struct operation operation;
+    for (uint32_t i = 0; i < record->operations; i++) {
+        uint64_t sequence = record->sequence + i;
+        if (operation_decode(&rest, &operation) != STATUS_OK) {
+            report_finding(reading->examination->report,
+                           "%s: the record with sequence %llu holds no valid operations",
+                           reading->examination->journal_folder, (unsigned long long)sequence);
+            reading->examination->journal_is_bad = reading->has_gap = true;
+            break;
+        }
+        if (sequence <= reading->marker) continue;
+        if (reading->has_gap) say_lost(reading->examination, sequence, &operation);
+        else take_pending(reading, &operation);
+    }
+    if (!reading->has_gap) reading->next = record->sequence + record->operations;
+    return reading->status == STATUS_OK;
+}
+
+static bool take_gap(void *context, uint64_t from, const char *path, size_t offset, bool is_end)
+{
+    struct reading *reading = context;
+    struct examination *examination = reading->examination;
+    if (is_end || !examination->journal_is_bad) return false; /* its end, or a torn one */
+    if (!reading->has_gap)
+        report_finding(examination->report, "%s: what was written from sequence %llu on is lost; it "
+                       "should begin at offset %zu", path, (unsigned long long)from, offset);
+    reading->has_gap = true;
+    return true;
+}
+
+enum status examine_journal(struct examination *examination, struct error *error)
+{
+    struct journal_view *view = &examination->journal;
+    if (view->verdict != STATUS_OK) {
+        report_finding(examination->report, "%s", view->error.text);
+        examination->journal_is_bad = true;
+    } else if (!belongs_together(examination)) {
+        examination->journal_is_bad = true;
+    }
+    /* Without a marker of its own the store counts as ending where the journal begins. */
+    if (view->has_header && !examination->has_marker && examination->marker < view->base_sequence)
+        examination->marker = view->base_sequence;
+    examination->pending = sorter_create(1 << 20);
+    examination->end = examination->marker;
+    bool is_foreign = view->has_header && examination->has_store_id &&
+                      view->store_id != examination->store_id;
+    if (!view->is_there || is_foreign) return STATUS_OK;
+    struct reading reading = {.examination = examination, .marker = examination->marker,
+                              .next = examination->marker + 1, .error = error};
+    const struct journal_visitor visitor = {&reading, take_record, take_gap};
+    enum status status = journal_view_walk(examination->journal_folder, examination->marker + 1,
+                                           &visitor, error);
+    examination->end = reading.next - 1;
+    examination->brings_records = examination->end > examination->marker;
+    return status == STATUS_OK ? reading.status : status;
+}
