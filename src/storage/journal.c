@@ -120,7 +120,8 @@ static void append_mark(struct journal *journal, uint32_t operations)
     journal->position += RECORD_HEADER_BYTES;
     journal->carried_synced = synced;
     journal->has_appended = true;
-    if (journal->is_shared) segment_store_append_offset(journal->current, journal->offset);
+    if (journal->is_shared)
+        segment_store_append_offset(journal->current, journal->offset, false);
 }
 
 static void deliver_letter(struct letter *letter)
@@ -188,6 +189,7 @@ void journal_begin_segment(struct journal *journal, struct segment *segment)
     if (previous) {
         previous->last_sequence = journal->next_sequence - 1;
         atomic_store_explicit(&previous->published, journal->offset, memory_order_release);
+        if (journal->is_shared) segment_store_append_offset(previous, journal->offset, true);
     }
     atomic_store_explicit(&segment->published, SEGMENT_HEADER_BYTES, memory_order_release);
     segment_list_push(&journal->chain, segment);
@@ -360,7 +362,8 @@ uint64_t journal_commit_hashed(struct journal *journal, const struct journal_app
     journal->next_sequence += operations;
     journal->carried_synced = synced;
     journal->has_appended = true;
-    if (journal->is_shared) segment_store_append_offset(journal->current, journal->offset);
+    if (journal->is_shared)
+        segment_store_append_offset(journal->current, journal->offset, false);
     atomic_store_explicit(&journal->appended_sequence, journal->next_sequence - 1,
                           memory_order_relaxed);
     counter_add(&journal->metrics->appended_bytes, size);

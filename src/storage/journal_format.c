@@ -3,6 +3,10 @@
  * The journal's format on disk, drawn in journal_format.h. Pure functions, any thread. */
 #include "storage/journal_format.h"
 
+#include <stdatomic.h>
+
+#define CLOSED_BIT ((uint64_t)1 << 39)
+
 enum { HEADER_COPY_BYTES = 104, HEADER_CHECKED_BYTES = 96, OFFSET_BITS = 40 };
 
 static const char magic[8] = {'K', 'E', 'L', 'V', 'I', 'N', 'J', 'L'};
@@ -27,9 +31,11 @@ static void encode_copy(const struct segment_header *header, char *out)
 void segment_header_encode(const struct segment_header *header, char *page)
 {
     memset(page, 0, SEGMENT_HEADER_BYTES);
-    encode_copy(header, page);
+    put_le64(page + SEGMENT_APPEND_OFFSET, append_offset_encode(SEGMENT_HEADER_BYTES, false));
+    /* The page may be shared: whenever the process dies, a whole header has its append offset. */
+    atomic_thread_fence(memory_order_release);
     encode_copy(header, page + SEGMENT_SECOND_COPY);
-    put_le64(page + SEGMENT_APPEND_OFFSET, append_offset_encode(SEGMENT_HEADER_BYTES));
+    encode_copy(header, page);
 }
 
 static enum status decode_copy(const char *in, struct segment_header *out)
@@ -74,17 +80,18 @@ static uint64_t offset_check(uint64_t units)
     return ((units + 1) * 0x9e3779b97f4a7c15u) >> OFFSET_BITS;
 }
 
-uint64_t append_offset_encode(size_t offset)
+uint64_t append_offset_encode(size_t offset, bool is_closed)
 {
-    uint64_t units = offset / RECORD_ALIGNMENT;
+    uint64_t units = offset / RECORD_ALIGNMENT | (is_closed ? CLOSED_BIT : 0);
     return units | offset_check(units) << OFFSET_BITS;
 }
 
-bool append_offset_decode(uint64_t word, size_t *out)
+bool append_offset_decode(uint64_t word, size_t *out, bool *is_closed)
 {
     uint64_t units = word & (((uint64_t)1 << OFFSET_BITS) - 1);
     if (word >> OFFSET_BITS != offset_check(units)) return false;
-    *out = (size_t)units * RECORD_ALIGNMENT;
+    *out = (size_t)(units & ~CLOSED_BIT) * RECORD_ALIGNMENT;
+    *is_closed = (units & CLOSED_BIT) != 0;
     return true;
 }
 

@@ -17,8 +17,9 @@
  *             32  boot id (16)                   96  checksum of the 96 bytes before, XXH3
  *             48  number: the order of segments
  *
- *   append    bits 0-39 the offset divided by 8, bits 40-63 a check of these. One aligned store, so
- *   offset    that the death of the process leaves the old or the new one.
+ *   append    bits 0-38 the offset divided by 8, bit 39: the next segment has been begun, bits 40-63
+ *   offset    a check of these. One aligned store, so that the death of the process leaves the old
+ *             or the new one.
  *
  *   record    0   checksum: XXH3, seeded with the run, of all that follows up to the length
  *             8   length (4): of header and payload, without the padding to 8
@@ -71,9 +72,10 @@ void segment_header_encode(const struct segment_header *header, char *page);
  * of a newer format. */
 enum status segment_header_decode(const char *page, struct segment_header *out);
 
-uint64_t append_offset_encode(size_t offset);
+/* `is_closed`: the header of the next segment is in its place. */
+uint64_t append_offset_encode(size_t offset, bool is_closed);
 /* False when the check fails. */
-bool append_offset_decode(uint64_t word, size_t *out);
+bool append_offset_decode(uint64_t word, size_t *out, bool *is_closed);
 
 struct record {
     uint64_t sequence, synced_sequence;

@@ -31,7 +31,7 @@ enum header_state { HEADER_WHOLE, HEADER_BLANK, HEADER_DAMAGED };
 struct candidate {
     struct segment *segment;
     enum header_state state;
-    bool has_offset;
+    bool has_offset, is_closed;
     size_t append_offset;
     uint64_t limit; /* sequences from here on are replaced; UINT64_MAX: none are */
 };
@@ -67,7 +67,8 @@ static enum status read_header(struct recovery *recovery, struct candidate *cand
     if (status == STATUS_CORRUPT) return STATUS_OK;
     candidate->state = status == STATUS_OK ? HEADER_WHOLE : HEADER_BLANK;
     candidate->has_offset =
-        append_offset_decode(get_le64(page + SEGMENT_APPEND_OFFSET), &candidate->append_offset);
+        append_offset_decode(get_le64(page + SEGMENT_APPEND_OFFSET), &candidate->append_offset,
+                             &candidate->is_closed);
     return STATUS_OK;
 }
 
@@ -256,8 +257,14 @@ static enum status judge_end(struct recovery *recovery, size_t index, uint64_t e
     struct candidate *at = recovery->chain[index];
     size_t end = atomic_load(&at->segment->published);
     uint64_t run = recovery->journal->run;
-    if (is_same_boot(recovery, at) && at->has_offset && end < at->append_offset)
+    if (is_same_boot(recovery, at) && !at->has_offset)
+        return damaged_at(at, expected, "the mark of how far this file was written is damaged",
+                          error);
+    if (is_same_boot(recovery, at) && end < at->append_offset)
         return damaged_at(at, expected, "it was written since the machine was started", error);
+    if (is_same_boot(recovery, at) && at->is_closed)
+        return damaged_at(at, expected, "a later segment was begun since the machine was started, "
+                          "and is missing", error);
     if (record_find_voucher(at->segment->view, end, at->segment->bytes, run, expected))
         return damaged_at(at, expected, "a later one of the same file says that it had been synced",
                           error);

@@ -15,7 +15,7 @@ static enum status wipe_tail(struct journal *journal, struct segment *segment,
 {
     const struct journal_file_operations *files = journal->files;
     size_t from = atomic_load(&segment->published), size = segment->bytes - from;
-    uint64_t offset = append_offset_encode(from);
+    uint64_t offset = append_offset_encode(from, false);
     char *zeroes = mem_calloc(1, size + 1);
     int result = journal_file_write(files, segment->fd, zeroes, size, (off_t)from);
     if (result == 0)

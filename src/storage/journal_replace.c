@@ -73,7 +73,7 @@ static enum status write_copy(struct journal *journal, struct segment *target, s
     const struct journal_file_operations *files = journal->files;
     char page[SEGMENT_HEADER_BYTES];
     segment_header_encode(&target->header, page);
-    put_le64(page + SEGMENT_APPEND_OFFSET, append_offset_encode(end));
+    put_le64(page + SEGMENT_APPEND_OFFSET, append_offset_encode(end, false));
     if (target->is_shared) {
         size_t from = page_floor(SEGMENT_HEADER_BYTES);
         if (end > from && files->msync(files->context, target->map + from, end - from) != 0)

@@ -163,11 +163,23 @@ enum status segment_write(const struct journal_file_operations *files, struct se
 {
     size_t from = atomic_load_explicit(&segment->written, memory_order_relaxed);
     if (end <= from) return STATUS_OK;
-    uint64_t offset = append_offset_encode(end);
+    uint64_t offset = append_offset_encode(end, false);
     if (journal_file_write(files, segment->fd, segment->map + from, end - from, (off_t)from) != 0 ||
         journal_file_write(files, segment->fd, &offset, sizeof offset, SEGMENT_APPEND_OFFSET) != 0)
         return error_set_errno(error, errno, "cannot write %s", segment->path);
     atomic_store_explicit(&segment->written, end, memory_order_release);
+    return STATUS_OK;
+}
+
+enum status segment_write_closed(const struct journal_file_operations *files,
+                                 struct segment *segment, const struct segment *next,
+                                 struct error *error)
+{
+    uint64_t word = append_offset_encode(atomic_load(&segment->written), true);
+    if (journal_file_write(files, next->fd, next->map, SEGMENT_HEADER_BYTES, 0) != 0)
+        return error_set_errno(error, errno, "cannot write %s", next->path);
+    if (journal_file_write(files, segment->fd, &word, sizeof word, SEGMENT_APPEND_OFFSET) != 0)
+        return error_set_errno(error, errno, "cannot write %s", segment->path);
     return STATUS_OK;
 }
 

@@ -68,11 +68,18 @@ enum status segment_write(const struct journal_file_operations *files, struct se
 enum status segment_sync(const struct journal_file_operations *files, struct segment *segment,
                          size_t end, struct error *error);
 
-static inline void segment_store_append_offset(struct segment *segment, size_t offset)
+/* Mode write: the header of `next`, whole; then that `segment`, all of which is in its file, is
+ * closed. Before `next` counts as begun. */
+enum status segment_write_closed(const struct journal_file_operations *files,
+                                 struct segment *segment, const struct segment *next,
+                                 struct error *error);
+
+static inline void segment_store_append_offset(struct segment *segment, size_t offset,
+                                               bool is_closed)
 {
     /* Aligned; release: the record before it must not be moved behind it. */
     __atomic_store_n((uint64_t *)(void *)(segment->map + SEGMENT_APPEND_OFFSET),
-                     append_offset_encode(offset), __ATOMIC_RELEASE);
+                     append_offset_encode(offset, is_closed), __ATOMIC_RELEASE);
 }
 
 #endif

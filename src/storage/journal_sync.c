@@ -150,6 +150,8 @@ static enum status write_once(struct journal *journal, uint64_t sequence, uint64
         enum status status = segment_write(journal->files, segment, end, error);
         if (status != STATUS_OK) return status;
         if (!next) break;
+        status = segment_write_closed(journal->files, segment, next, error);
+        if (status != STATUS_OK) return status;
         segment = journal->write_segment = next;
     }
     atomic_store_explicit(&journal->written_position, position, memory_order_release);

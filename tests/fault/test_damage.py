@@ -19,7 +19,7 @@ from load import Lost  # noqa: E402
 from attack import note_seed  # noqa: E402
 
 OPTIONS = ("--journal-segment-size", 65536, "--journal-prepared-segments", 1, "--disk-reserve", 0, "--leveldb-write-buffer",
-           65536, "--leveldb-table-size", "1mb", "--batch-writer-delay", 3600000, "--io-job-threads", 2)
+           65536, "--leveldb-table-size", "1mb", "--batch-writer-delay", 3600000, "--io-job-threads", 2, "--shutdown-timeout", 1)
 EVERY = os.environ.get("FAULT_DAMAGE") == "every"
 SIGNALS = {-signal.SIGKILL}
 
@@ -140,7 +140,9 @@ class Case:
         return "refused"
 
     def expect_named(self, text):
-        if not any(name in text or os.path.dirname(name) in text for name in self.names):
+        """The file, or a folder that it is in: what is missing has no place."""
+        places = {name for one in self.names for name in (one, os.path.dirname(one), one.split("/")[0])} - {""}
+        if not any(place in text for place in places):
             raise Lost("%s is not named: %s" % (self.names, text))
 
 
@@ -246,7 +248,9 @@ def files_and_folders_removed_and_swapped(t):
     def cases(image):
         for name in image.files:
             yield remove(image, name)
-        pairs = [(a, b) for a in image.files for b in image.files if a < b and os.path.dirname(a) == os.path.dirname(b)]
+        # Tables of one size that change places cannot be told apart: tests/README.md.
+        pairs = [(a, b) for a in image.files for b in image.files if a < b and os.path.dirname(a) == os.path.dirname(b) and
+                 not (a.endswith(".ldb") and len(image.read(a)) == len(image.read(b)))]
         for pair in pairs if scaled(True, False) else random.sample(pairs, 5):
             yield swap(image, *pair)
         data = os.path.dirname(next(name for name in image.files if "MANIFEST" in name))

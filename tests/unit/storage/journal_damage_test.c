@@ -154,13 +154,14 @@ static unsigned segments_in_chain(struct fixture *fixture)
     return count;
 }
 
-static void refuse_without_each_middle_segment(struct fixture *fixture)
+static void refuse_without_each_later_segment(struct fixture *fixture)
 {
     write_journal(fixture, 2000);
     struct disk *disk = fixture->options.appendfsync == JOURNAL_NO ? other_boot(fixture) : NULL;
     unsigned count = segments_in_chain(fixture);
     assert_true(count >= 3);
-    for (unsigned i = 2; i < count; i++) {
+    /* After a reboot the last one may be a file whose name no sync had covered. */
+    for (unsigned i = 2; i < count + (disk ? 0 : 1); i++) {
         char path[400], aside[400];
         segment_path(fixture, i, path, sizeof path);
         snprintf(aside, sizeof aside, "%s/aside", fixture->base);
@@ -172,16 +173,16 @@ static void refuse_without_each_middle_segment(struct fixture *fixture)
     if (disk) disk_destroy(disk);
 }
 
-static void a_missing_middle_segment_is_refused(void **state)
+static void a_missing_segment_is_refused(void **state)
 {
-    refuse_without_each_middle_segment(*state);
+    refuse_without_each_later_segment(*state);
 }
 
-static void a_missing_middle_segment_is_refused_after_a_reboot(void **state)
+static void a_missing_segment_is_refused_after_a_reboot(void **state)
 {
     struct fixture *fixture = *state;
     fixture->options.appendfsync = JOURNAL_NO;
-    refuse_without_each_middle_segment(fixture);
+    refuse_without_each_later_segment(fixture);
 }
 
 static void a_file_cut_short_is_refused(void **state)
@@ -311,8 +312,8 @@ int main(void)
         TEST(a_changed_byte_is_refused_or_harmless_after_a_reboot),
         TEST(a_torn_tail_is_dropped_after_a_reboot),
         TEST(the_same_tail_is_damage_without_a_reboot),
-        TEST(a_missing_middle_segment_is_refused),
-        TEST(a_missing_middle_segment_is_refused_after_a_reboot),
+        TEST(a_missing_segment_is_refused),
+        TEST(a_missing_segment_is_refused_after_a_reboot),
         TEST(a_file_cut_short_is_refused),
         TEST(a_lone_damaged_header_is_refused),
         TEST(a_newer_format_is_refused),
