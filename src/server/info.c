@@ -130,14 +130,16 @@ static void info_loading(struct buffer *out)
 {
     struct parts *parts = state.parts;
     uint64_t done = atomic_load_explicit(&parts->loading_done_bytes, memory_order_relaxed);
+    uint64_t total = atomic_load_explicit(&parts->loading_total_bytes, memory_order_relaxed);
+    int64_t passed_s = (clock_monotonic_us() - parts->started_us) / 1000000;
     LINE("loading:%d", server.loading);
     if (!server.loading) return;
     LINE("loading_start_time:%lld", (long long)(parts->started_ms / 1000));
-    LINE("loading_total_bytes:%llu", number(parts->loading_total_bytes));
+    LINE("loading_total_bytes:%llu", number(total));
     LINE("loading_loaded_bytes:%llu", number(done));
-    LINE("loading_loaded_perc:%.2f", parts->loading_total_bytes
-                                         ? 100.0 * (double)done / (double)parts->loading_total_bytes
-                                         : 0.0);
+    LINE("loading_loaded_perc:%.2f", total ? 100.0 * (double)done / (double)total : 0.0);
+    LINE("loading_eta_seconds:%lld",
+         done ? (long long)((double)passed_s * (double)(total - done) / (double)done) : -1LL);
 }
 
 static void info_persistence(struct buffer *out)

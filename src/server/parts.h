@@ -41,8 +41,9 @@ struct parts {
     char *executable, *data_dir; /* absolute */
     enum status store_health;    /* as the batch writer last said */
     char store_health_text[256];
-    uint64_t loading_total_bytes;
-    _Atomic uint64_t loading_done_bytes;
+    _Atomic uint64_t loading_total_bytes, loading_done_bytes;
+    _Atomic(struct store *) loading_store; /* for who stops start-up */
+    _Atomic bool loading_stops;
 };
 
 /* A metric table and the figures that it describes, for INFO and CONFIG RESETSTAT. */
@@ -56,6 +57,8 @@ struct metric_part parts_metrics(struct parts *parts, unsigned index);
 /* --- startup.c: opens store and journal, applies what is left. May block: a thread of its own. --- */
 enum status startup_run(struct parts *parts, const struct batch_writer_events *events,
                         bool *start_empty, struct error *error);
+/* Loop: startup_run, which runs, fails soon. */
+void startup_stop(struct parts *parts);
 
 /* --- memory_budget.c --- */
 struct memory_budget *memory_budget_create(struct parts *parts);

@@ -27,7 +27,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CRON_MS = 100, STORE_STOP_MS = 10000, OWN_DESCRIPTORS = 256 };
+enum { CRON_MS = 100, STORE_STOP_MIN_MS = 1000, OWN_DESCRIPTORS = 256 };
 
 static struct {
     struct parts *parts;
@@ -38,7 +38,7 @@ static struct {
     struct loop_timer *cron;
     struct loop_watch *signals;
     int signal_fd;
-    int64_t drain_until_us;
+    int64_t drain_until_us, stop_until_us; /* clients are answered, and the journal applied, so long */
     bool hurry; /* a second signal, NOSAVE: stop without applying, the next start does it */
     int exit_code;
     enum status startup_status;
@@ -143,6 +143,8 @@ static void begin_drain(void)
         return;
     }
     if (state.phase == LOADING) {
+        log_write(LOG_NOTICE, "stopping: what the journal holds is left to the next start");
+        startup_stop(state.parts);
         loop_stop(state.parts->loop);
         state.phase = DRAINING;
         return;
@@ -150,6 +152,7 @@ static void begin_drain(void)
     state.phase = DRAINING;
     state.drain_until_us =
         clock_monotonic_us() + state.parts->settings.server.shutdown_timeout_s * 1000000;
+    state.stop_until_us = state.drain_until_us;
     log_write(LOG_NOTICE, "stopping: answering what was read");
     dispatch_unpause();
     net_drain(state.parts->net);
@@ -261,6 +264,7 @@ static void startup_over(struct letter *letter)
     if (state.startup_joined) return; /* we are stopping: tear_down has waited for it */
     pthread_join((pthread_t)state.startup_thread, NULL);
     state.startup_joined = true;
+    if (atomic_load(&state.parts->loading_stops)) return;
     if (state.startup_status != STATUS_OK) {
         log_write(LOG_WARNING, "cannot start: %s", state.startup_error.text);
         state.exit_code = 1;
@@ -474,14 +478,23 @@ static void let_signals_hurry(void)
     pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+static int64_t patience_ms(void)
+{
+    int64_t left_ms = (state.stop_until_us - clock_monotonic_us()) / 1000;
+    if (state.hurry) return 0;
+    return left_ms > STORE_STOP_MIN_MS ? left_ms : STORE_STOP_MIN_MS;
+}
+
+/* Once the journal is applied, or the time for that over, nothing that the store does matters any more: it
+ * is cancelled, which lets jobs and compactions end soon. The journal's last sync is waited for. */
 static void stop_storage(struct parts *parts)
 {
     struct error error = {0};
     if (parts->keyspace) keyspace_stop(parts->keyspace);
-    int64_t patience_ms = state.hurry ? 0 : STORE_STOP_MS;
     if (parts->batch_writer &&
-        batch_writer_stop(parts->batch_writer, patience_ms, &error) != STATUS_OK)
-        log_write(LOG_WARNING, "not all is in the store yet, the next start does it: %s", error.text);
+        batch_writer_stop(parts->batch_writer, patience_ms(), &error) != STATUS_OK)
+        log_write(LOG_NOTICE, "the next start goes on with the journal: %s", error.text);
+    if (parts->store) store_cancel(parts->store);
     job_queue_destroy(parts->jobs);
     if (parts->loop) mailbox_deliver(loop_mailbox(parts->loop));
     if (parts->journal && journal_close(parts->journal, &error) != STATUS_OK) {
@@ -496,7 +509,7 @@ static void tear_down(struct parts *parts)
     if (state.startup_thread && !state.startup_joined) {
         pthread_join((pthread_t)state.startup_thread, NULL);
         state.startup_joined = true;
-        if (state.startup_status != STATUS_OK) state.exit_code = 1;
+        if (state.startup_status != STATUS_OK && !atomic_load(&parts->loading_stops)) state.exit_code = 1;
     }
     loop_timer_destroy(state.cron);
     net_destroy(parts->net);

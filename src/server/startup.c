@@ -5,6 +5,7 @@
  * 4). Everything here may take long and runs while the loop already answers -LOADING. */
 #include "server/parts.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -12,9 +13,15 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
+enum {
+    SAY_INTERVAL_US = 2 * 1000 * 1000,
+    RANGE_SHARE = 4 /* of maxmemory is for sorting the journal: the cache is still empty */
+};
+
 struct opening {
     struct parts *parts;
     struct journal_found found;
+    int64_t say_at_us; /* the log shall tell how far we are */
     char store_dir[4096], journal_dir[4096];
 };
 
@@ -88,11 +95,36 @@ static enum status check_together(const struct opening *opening, struct error *e
     return STATUS_OK;
 }
 
-static bool note_progress(void *context, uint64_t bytes)
+static bool note_progress(void *context, double share)
 {
-    struct parts *parts = context;
-    atomic_store_explicit(&parts->loading_done_bytes, bytes, memory_order_relaxed);
-    return true;
+    struct opening *opening = context;
+    struct parts *parts = opening->parts;
+    uint64_t total = atomic_load_explicit(&parts->loading_total_bytes, memory_order_relaxed);
+    atomic_store_explicit(&parts->loading_done_bytes, (uint64_t)((double)total * share),
+                          memory_order_relaxed);
+    int64_t now_us = clock_monotonic_us();
+    if (now_us >= opening->say_at_us) {
+        opening->say_at_us = now_us + SAY_INTERVAL_US;
+        log_write(LOG_NOTICE, "applying the journal: %d%% done", (int)(share * 100));
+    }
+    return !atomic_load(&parts->loading_stops);
+}
+
+/* What the store has not yet: the records are about the same size. */
+static uint64_t bytes_to_apply(const struct opening *opening)
+{
+    const struct journal_found *found = &opening->found;
+    uint64_t marker = store_meta(opening->parts->store)->marker;
+    if (found->empty || found->last_sequence <= marker) return 0;
+    double all = (double)(found->last_sequence - found->first_sequence + 1);
+    return (uint64_t)((double)found->bytes * (double)(found->last_sequence - marker) / all);
+}
+
+void startup_stop(struct parts *parts)
+{
+    atomic_store(&parts->loading_stops, true);
+    struct store *store = atomic_load(&parts->loading_store);
+    if (store) store_cancel(store);
 }
 
 static enum status open_all(struct opening *opening, struct error *error)
@@ -104,8 +136,9 @@ static enum status open_all(struct opening *opening, struct error *error)
     if (status != STATUS_OK) return status;
     status = open_store(opening, false, 0, error);
     if (status == STATUS_NOT_FOUND) status = create_store(opening, error);
-    if (status == STATUS_OK) status = check_together(opening, error);
-    return status;
+    if (status != STATUS_OK) return status;
+    atomic_store(&parts->loading_store, parts->store);
+    return check_together(opening, error);
 }
 
 static enum status recover(struct opening *opening, const struct batch_writer_events *events,
@@ -113,17 +146,19 @@ static enum status recover(struct opening *opening, const struct batch_writer_ev
 {
     struct parts *parts = opening->parts;
     const struct journal_found *found = &opening->found;
-    parts->loading_total_bytes = found->bytes;
+    uint64_t bytes = bytes_to_apply(opening);
+    atomic_store_explicit(&parts->loading_total_bytes, bytes, memory_order_relaxed);
+    opening->say_at_us = clock_monotonic_us() + SAY_INTERVAL_US;
     enum status status = batch_writer_create(
         &parts->batch_writer, &parts->settings.batch_writer, &parts->batch_writer_metrics,
         parts->store, parts->journal, parts->jobs, loop_mailbox(parts->loop), events, error);
     if (status != STATUS_OK) return status;
-    if (found->last_sequence > store_meta(parts->store)->marker)
+    if (bytes > 0)
         log_write(LOG_NOTICE, "applying the journal: sequences %llu to %llu, %llu bytes",
                   (unsigned long long)store_meta(parts->store)->marker + 1,
-                  (unsigned long long)found->last_sequence, (unsigned long long)found->bytes);
+                  (unsigned long long)found->last_sequence, (unsigned long long)bytes);
     const struct batch_writer_recovery recovery = {
-        memory_budget_maxmemory(parts->budget) / 4, note_progress, parts};
+        memory_budget_maxmemory(parts->budget) / RANGE_SHARE, note_progress, opening};
     status = batch_writer_recover(parts->batch_writer, found, &recovery, error);
     if (status != STATUS_OK) return status;
     uint64_t first = batch_writer_applied_sequence(parts->batch_writer) + 1;

@@ -37,6 +37,8 @@ static void free_writer(struct batch_writer *writer)
 {
     reclaim_destroy(writer->reclaim);
     mailbox_destroy(writer->box);
+    pthread_cond_destroy(&writer->ended);
+    pthread_mutex_destroy(&writer->end_lock);
     for (size_t i = 0; i < COUNT_SLOTS; i++) coalesce_free(&writer->batches[i].output);
     range_free(&writer->range);
     counts_free(&writer->counts);
@@ -90,6 +92,8 @@ enum status batch_writer_create(struct batch_writer **out,
     atomic_store(&writer->wake_bytes, never);
     writer->pause_min_us = PAUSE_MIN_US;
     writer->pause_max_us = PAUSE_MAX_US;
+    pthread_mutex_init(&writer->end_lock, NULL);
+    pthread_cond_init(&writer->ended, NULL);
     ASSERT(options->batch_writer_concurrency >= 1 &&
            options->batch_writer_concurrency <= COUNT_SLOTS);
     for (int64_t i = options->batch_writer_concurrency; i-- > 0;) {
@@ -124,11 +128,8 @@ void batch_writer_destroy(struct batch_writer *writer)
 static enum status catch_up(struct batch_writer *writer, uint64_t last, struct error *error)
 {
     enum status status = writer_skip_to_flush(writer, last, error);
-    while (status == STATUS_OK && writer->position < last) {
-        uint64_t before = counter_get(&writer->metrics->bytes_in);
+    while (status == STATUS_OK && writer->position < last)
         status = writer_run_range(writer, last, error);
-        writer->recovered_bytes += counter_get(&writer->metrics->bytes_in) - before;
-    }
     if (status == STATUS_NOT_FOUND) {
         return error_set(error, STATUS_CORRUPT, "the journal ends at sequence %llu instead of %llu",
                          (unsigned long long)writer->position, (unsigned long long)last);
@@ -144,7 +145,8 @@ enum status batch_writer_recover(struct batch_writer *writer, const struct journ
     ASSERT(!writer->started);
     if (last <= writer->position) return STATUS_OK;
     writer->recovery = recovery;
-    writer->recovered_bytes = 0;
+    writer->recovery_from = writer->position;
+    writer->recovery_to = last;
     writer->again_up_to = last;
     enum status status = catch_up(writer, last, error);
     if (status == STATUS_OK) {
@@ -499,7 +501,8 @@ static bool take_step(struct batch_writer *writer, int64_t now_us, bool *look_ag
         return true;
     }
     bool due = range_is_due(writer, now_us);
-    if (writer->state == WRITER_OPEN) *look_again_soon = reclaim_some(writer, !due);
+    if (writer->state == WRITER_OPEN && !atomic_load(&writer->stopping))
+        *look_again_soon = reclaim_some(writer, !due);
     if (due && is_applying(writer)) run_range(writer);
     if (is_applying(writer)) mark(writer);
     if (store_remove_replaced(writer->store)) *look_again_soon = true;
@@ -508,7 +511,33 @@ static bool take_step(struct batch_writer *writer, int64_t now_us, bool *look_ag
 
 /* --- stopping --- */
 
-static bool stop_is_done(struct batch_writer *writer, int64_t now_us)
+bool writer_is_out_of_time(const struct batch_writer *writer)
+{
+    return atomic_load(&writer->stopping) &&
+           clock_monotonic_us() >= atomic_load(&writer->stop_deadline_us);
+}
+
+/* Whether what is left would take longer than there is time. A start is quicker at it, and knows no
+ * better than we when the disk is slow: so there is no use in beginning. */
+static bool is_too_much(const struct batch_writer *writer)
+{
+    uint64_t unmarked = journal_unmarked_bytes(writer->journal);
+    uint64_t pending = writer_pending_bytes(writer);
+    double left_us = (double)(atomic_load(&writer->stop_deadline_us) - clock_monotonic_us());
+    if (writer->bytes_per_second <= 0 || unmarked <= pending) return false;
+    return (double)(unmarked - pending) / writer->bytes_per_second * 1e6 > left_us;
+}
+
+static void set_stop_error(struct batch_writer *writer)
+{
+    uint64_t left = journal_appended_sequence(writer->journal) - writer->position;
+    bool is_ill = writer->health.code != STATUS_OK;
+    error_set(&writer->stop_error, is_ill ? writer->health.code : STATUS_CLOSED,
+              "%llu operations are in the journal alone: %s", (unsigned long long)left,
+              is_ill ? writer->health.text : "to apply them would have taken longer than shutdown-timeout");
+}
+
+static bool stop_is_done(struct batch_writer *writer)
 {
     struct error error = {.code = STATUS_OK};
     uint64_t appended = journal_appended_sequence(writer->journal);
@@ -518,15 +547,10 @@ static bool stop_is_done(struct batch_writer *writer, int64_t now_us)
         if (status == STATUS_OK) return true;
         writer_fail(writer, status, &error);
     }
-    bool stuck = writer->state != WRITER_OPEN ||
-                 journal_synced_sequence(writer->journal) <= writer->position;
-    if (!stuck || now_us < atomic_load(&writer->stop_deadline_us)) return false;
-    const char *why = writer->health.code != STATUS_OK ? writer->health.text
-                                                       : "the journal could not be synced";
-    error_set(&writer->stop_error,
-              writer->health.code != STATUS_OK ? writer->health.code : STATUS_IO_ERROR,
-              "stopped before everything was in the store (the journal keeps it): %s", why);
-    return true;
+    bool gives_up = writer_is_out_of_time(writer) ||
+                    (writer->state == WRITER_OPEN && is_too_much(writer));
+    if (gives_up) set_stop_error(writer);
+    return gives_up;
 }
 
 /* --- the thread --- */
@@ -590,7 +614,7 @@ static void writer_main(void *context)
         int64_t now_us = clock_monotonic_us();
         bool more = take_step(writer, now_us, &look_again_soon);
         answer_barriers(writer);
-        if (stop_is_done(writer, now_us)) break;
+        if (stop_is_done(writer)) break;
         if (more || !before_sleep(writer)) continue;
         int64_t at_us = next_look_us(writer, look_again_soon, now_us);
         if (at_us < 0) mailbox_wait(writer->box, -1);
@@ -601,6 +625,10 @@ static void writer_main(void *context)
     for (struct barrier *barrier = writer->barriers; barrier; barrier = barrier->next)
         barrier->reload = false;
     fail_barriers(writer, STATUS_CLOSED, "the server is stopping");
+    pthread_mutex_lock(&writer->end_lock);
+    writer->has_ended = true;
+    pthread_cond_signal(&writer->ended);
+    pthread_mutex_unlock(&writer->end_lock);
 }
 
 /* Sequences that no record has: what the run before left out, or lost unsynced. */
@@ -634,13 +662,30 @@ enum status batch_writer_start(struct batch_writer *writer, struct error *error)
     return status;
 }
 
+/* Whether the thread has ended in time. */
+static bool wait_for_end(struct batch_writer *writer, int64_t deadline_us)
+{
+    struct timespec until = {deadline_us / 1000000, deadline_us % 1000000 * 1000};
+    int error_number = 0;
+    pthread_mutex_lock(&writer->end_lock);
+    while (!writer->has_ended && error_number == 0) {
+        error_number = pthread_cond_clockwait(&writer->ended, &writer->end_lock, CLOCK_MONOTONIC,
+                                              &until);
+    }
+    bool has_ended = writer->has_ended;
+    pthread_mutex_unlock(&writer->end_lock);
+    return has_ended;
+}
+
 enum status batch_writer_stop(struct batch_writer *writer, int64_t timeout_ms, struct error *error)
 {
     if (!writer->started) return STATUS_OK;
-    atomic_store(&writer->stop_deadline_us, clock_monotonic_us() + timeout_ms * 1000);
+    int64_t deadline_us = clock_monotonic_us() + timeout_ms * 1000;
+    atomic_store(&writer->stop_deadline_us, deadline_us);
     atomic_store(&writer->stopping, true);
     send_wake(writer);
-    pthread_join(writer->thread, NULL);
+    if (!wait_for_end(writer, deadline_us)) store_cancel(writer->store);
+    pthread_join((pthread_t)writer->thread, NULL);
     journal_set_on_synced(writer->journal, NULL, NULL);
     journal_reader_destroy(writer->reader);
     writer->reader = NULL;

@@ -70,9 +70,9 @@ struct batch_writer_recovery {
     /* Of the journal, in one range, and of memory to sort it in. The larger the better: each record's
      * old one is then met once, in order, and LevelDB gets long sorted runs. 0: as in normal work. */
     uint64_t range_bytes;
-    /* May be NULL. Called now and then, on the calling thread, with the bytes of the journal that are in;
-     * false: stop. */
-    bool (*progress)(void *context, uint64_t bytes);
+    /* May be NULL. Called now and then, on the calling thread, with the share of the operations that is
+     * in; false: stop. */
+    bool (*progress)(void *context, double share);
     void *context;
 };
 /* Start-up, calling thread, before batch_writer_start: applies every record that the journal found
@@ -85,8 +85,10 @@ enum status batch_writer_recover(struct batch_writer *writer, const struct journ
 /* Starts the thread; the journal's run has begun. */
 enum status batch_writer_start(struct batch_writer *writer, struct error *error);
 
-/* Applies all, makes the marker durable, ends the thread. When the store is broken it gives up after
- * `timeout_ms` and says so: the journal keeps everything. */
+/* Applies all, makes the marker durable, ends the thread. What cannot be done within `timeout_ms` is left to
+ * the next start (the journal keeps everything), and STATUS_CLOSED or the store's error says so: at once
+ * where it is plain that the time is too short, else when it is over; what the store does then is
+ * cancelled, and it can only be closed. */
 enum status batch_writer_stop(struct batch_writer *writer, int64_t timeout_ms, struct error *error);
 void batch_writer_destroy(struct batch_writer *writer);
 

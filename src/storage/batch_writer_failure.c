@@ -126,6 +126,7 @@ void writer_fail(struct batch_writer *writer, enum status status, const struct e
 {
     struct error told = *error;
     int64_t now_us = clock_monotonic_us();
+    if (writer_is_out_of_time(writer)) return; /* it was cancelled */
     told.code = status;
     if (told.text[0] == 0) snprintf(told.text, sizeof told.text, "%s", status_text(status));
     grow_pause(writer);

@@ -17,6 +17,8 @@
 #include "storage/range.h"
 #include "storage/reclaim.h"
 
+#include <pthread.h>
+
 /* Drawn in batch_writer.c. */
 enum writer_state {
     WRITER_OPEN,
@@ -62,7 +64,7 @@ struct batch_writer {
     unsigned long thread;
     bool started;
     const struct batch_writer_recovery *recovery; /* while recovering, else NULL */
-    uint64_t recovered_bytes;                     /* by the ranges that are in */
+    uint64_t recovery_from, recovery_to;          /* sequences */
 
     enum writer_state state;
     struct journal_reader *reader;
@@ -79,6 +81,7 @@ struct batch_writer {
     struct range range;
     struct pending_marker *pending;
     size_t pending_count, pending_capacity;
+    double bytes_per_second; /* of the journal, while a range was applied; 0: not known */
     uint64_t flush_ahead;    /* the reader stands before a FLUSH_ALL: the next range ends not below */
     bool full_disk;          /* the rest of the journal is one range (rule 18) */
 
@@ -112,6 +115,9 @@ struct batch_writer {
     struct letter wake_letter;
     _Atomic int64_t stop_deadline_us;
     struct error stop_error; /* read after the thread has ended */
+    pthread_mutex_t end_lock;
+    pthread_cond_t ended;
+    bool has_ended; /* under end_lock */
 };
 
 /* --- batch_writer_range.c --- */
@@ -151,6 +157,8 @@ enum status writer_skip_to_flush(struct batch_writer *writer, uint64_t up_to, st
 /* --- batch_writer.c --- */
 
 void writer_publish_garbage(struct batch_writer *writer);
+/* We are to stop, and the time for that is over. */
+bool writer_is_out_of_time(const struct batch_writer *writer);
 /* Up to where a range may go: what is synced, but not past what a snapshot is wanted of. */
 uint64_t writer_range_limit(const struct batch_writer *writer);
 

@@ -122,9 +122,11 @@ static void tell_progress(struct batch_writer *writer)
     const struct range *range = &writer->range;
     size_t positions = range->lists[RANGE_KEYS].count + range->lists[RANGE_ELEMENTS].count;
     if (!recovery || !recovery->progress || positions == 0) return;
-    double share = (double)writer->positions_done / (double)positions;
-    uint64_t bytes = writer->recovered_bytes + (uint64_t)((double)range->bytes * share);
-    if (!recovery->progress(recovery->context, bytes) && writer->range_status == STATUS_OK) {
+    double done = (double)(range->last_sequence - writer->position) *
+                  (double)writer->positions_done / (double)positions;
+    done += (double)(writer->position - writer->recovery_from);
+    double share = done / (double)(writer->recovery_to - writer->recovery_from);
+    if (!recovery->progress(recovery->context, share) && writer->range_status == STATUS_OK) {
         writer->range_status = error_set(&writer->range_error, STATUS_CLOSED,
                                          "stopped before the journal was applied");
     }
@@ -179,6 +181,10 @@ static enum status run_batches(struct batch_writer *writer, struct error *error)
         size_t count = writer->range.lists[part].count;
         for (size_t first = 0, end; first < count; first = end) {
             if (writer->range_status != STATUS_OK) break;
+            if (writer_is_out_of_time(writer)) {
+                writer->range_status = error_set(&writer->range_error, STATUS_CLOSED, "stopping");
+                break;
+            }
             end = range_batch_end(&writer->range, (enum range_part)part, first, bytes);
             submit_batch(writer, (enum range_part)part, first, end);
         }
@@ -414,13 +420,25 @@ static void hand_garbage_on(struct batch_writer *writer)
     }
 }
 
+/* Short ranges say little: what they leave to do, a compaction, comes later. */
+static void note_rate(struct batch_writer *writer, int64_t took_us)
+{
+    enum { TELLING_BYTES = 1 << 20 };
+    if (writer->range.bytes < TELLING_BYTES || took_us <= 0) return;
+    double rate = (double)writer->range.bytes * 1e6 / (double)took_us;
+    double before = writer->bytes_per_second;
+    writer->bytes_per_second = before > 0 ? before * 0.9 + rate * 0.1 : rate;
+}
+
 static void count_range(struct batch_writer *writer, int64_t start_us)
 {
     struct batch_writer_metrics *metrics = writer->metrics;
     counter_add(&metrics->ranges, 1);
     counter_add(&metrics->operations_in, writer->range.operations);
     counter_add(&metrics->bytes_in, writer->range.bytes);
-    histogram_record_us(&metrics->range_seconds, (uint64_t)(clock_monotonic_us() - start_us));
+    int64_t took_us = clock_monotonic_us() - start_us;
+    histogram_record_us(&metrics->range_seconds, (uint64_t)took_us);
+    note_rate(writer, took_us);
 }
 
 static void arrive(struct batch_writer *writer, uint64_t last)

@@ -69,6 +69,10 @@ struct engine_operations {
     uint64_t (*write_generation)(struct engine *engine);
     /* Drops deleted records of [from, to) from the files. No write may be in flight (rule 15). */
     void (*compact)(struct engine *engine, struct slice from, struct slice to);
+    /* Any thread. For a stop that cannot wait: from now on nothing is written and no file is read, calls that
+     * would do so fail, those that wait end soon, and so does what runs in the background. What is durable
+     * stays so. NULL: calls do not take long. */
+    void (*cancel)(struct engine *engine);
     /* A text figure ("leveldb.stats", ...); NULL when unknown; free with mem_free. */
     char *(*property)(struct engine *engine, const char *name);
     uint64_t (*approximate_bytes)(struct engine *engine, struct slice from, struct slice to);

@@ -350,6 +350,11 @@ static void engine_compact(struct engine *engine, struct slice from, struct slic
     leveldb_compact_range(leveldb_engine_of(engine)->db, from.data, from.size, to.data, to.size);
 }
 
+static void engine_cancel(struct engine *engine)
+{
+    leveldb_files_cancel(leveldb_engine_of(engine)->files);
+}
+
 static char *engine_property(struct engine *engine, const char *name)
 {
     char *value = leveldb_property_value(leveldb_engine_of(engine)->db, name);
@@ -404,6 +409,7 @@ static const struct engine_operations leveldb_operations = {
     .durable_generation = engine_durable_generation,
     .write_generation = engine_write_generation,
     .compact = engine_compact,
+    .cancel = engine_cancel,
     .property = engine_property,
     .approximate_bytes = engine_approximate_bytes,
     .close = engine_close,

@@ -58,6 +58,7 @@ struct leveldb_files {
     _Atomic uint64_t switches, durable;
     _Atomic bool is_used;
     _Atomic int broken; /* the errno of the first write that failed */
+    _Atomic bool is_cancelled;
 
     pthread_mutex_t lock;
     pthread_cond_t became_durable;
@@ -101,6 +102,12 @@ static int write_end(struct leveldb_files *files, int error_number)
     int none = 0;
     if (error_number) atomic_compare_exchange_strong(&files->broken, &none, error_number);
     return error_number;
+}
+
+void leveldb_files_cancel(struct leveldb_files *files)
+{
+    atomic_store(&files->is_cancelled, true);
+    write_end(files, ECANCELED);
 }
 
 /* --- names --- */
@@ -385,6 +392,7 @@ int leveldb_files_read(struct leveldb_files *files, const char *path, int fd, ui
     last_read_offset = offset;
     *done = 0;
     int error_number = fault(LEVELDB_READ, path);
+    if (atomic_load_explicit(&files->is_cancelled, memory_order_relaxed)) error_number = ECANCELED;
     if (error_number) return error_number;
     size_t filled = 0;
     while (filled < size) {

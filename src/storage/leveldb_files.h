@@ -67,6 +67,9 @@ uint64_t leveldb_files_switches(struct leveldb_files *files);
 uint64_t leveldb_files_durable(struct leveldb_files *files);
 /* Waits until that is `count` or more, but no longer than `timeout_us`; returns whether it is. */
 bool leveldb_files_wait_durable(struct leveldb_files *files, uint64_t count, int64_t timeout_us);
+/* From now on every read and write fails with ECANCELED, as it would after a write that failed. LevelDB's
+ * compaction meets that at its next block, and then tells whoever waits for it. */
+void leveldb_files_cancel(struct leveldb_files *files);
 /* Whether LevelDB works through here at all: a log was created. */
 bool leveldb_files_is_used(struct leveldb_files *files);
 /* Where this thread last read, since it forgot: LevelDB's own texts name no file when a checksum

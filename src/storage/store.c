@@ -39,6 +39,7 @@ struct store {
     struct engine *closing; /* taken away, but maybe still held by jobs; only the writer changes it */
     enum status refused; /* what readers get, STATUS_OK: the engine */
     char refused_text[ERROR_TEXT_BYTES];
+    bool is_cancelled;
 };
 
 static const char format_name[] = "format";
@@ -266,6 +267,11 @@ static enum status create_store(struct store *store, struct engine **out, struct
     return build_folder(store, 1, &store->meta, out, error);
 }
 
+static void cancel_engine(struct engine *engine)
+{
+    if (engine && engine->operations->cancel) engine->operations->cancel(engine);
+}
+
 static void free_store(struct store *store)
 {
     pthread_mutex_destroy(&store->lock);
@@ -308,9 +314,17 @@ enum status store_open(struct store **out, const char *folder, bool create, uint
     return STATUS_OK;
 }
 
+static void cancel_all(struct store *store)
+{
+    cancel_engine(store->engine);
+    cancel_engine(store->closing);
+    for (struct replaced *at = store->replaced; at; at = at->next) cancel_engine(at->engine);
+}
+
 void store_close(struct store *store)
 {
     if (!store) return;
+    cancel_all(store); /* what had to be durable is */
     store_remove_replaced(store);
     while (store->replaced) {
         struct replaced *replaced = store->replaced;
@@ -321,6 +335,14 @@ void store_close(struct store *store)
     if (store->closing) engine_unref(store->closing);
     if (store->engine) engine_unref(store->engine);
     free_store(store);
+}
+
+void store_cancel(struct store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    store->is_cancelled = true;
+    cancel_engine(store->engine);
+    pthread_mutex_unlock(&store->lock);
 }
 
 const struct store_meta *store_meta(const struct store *store)
@@ -385,6 +407,7 @@ static struct engine *exchange_engine(struct store *store, struct engine *engine
     pthread_mutex_lock(&store->lock);
     struct engine *before = store->engine;
     store->engine = engine;
+    if (store->is_cancelled) cancel_engine(engine);
     pthread_mutex_unlock(&store->lock);
     return before;
 }
