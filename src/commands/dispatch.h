@@ -32,6 +32,10 @@ void dispatch_drained(struct session *session);
 /* The session ends while a command of it is parked: forgets the command. `resume` is not called. */
 void dispatch_cancel(struct session *session);
 
+/* The session's command waits for what others may never do: a pause, WAIT. Redis gives it up when
+ * the peer has closed its side, even if only its sending one; what waits for a disk goes on. */
+bool dispatch_waits_for_others(const struct session *session);
+
 /* Called for each of a batch of parsed requests, twice (step 0 for all, then step 1 for all), before they
  * run: brings nearer the memory that the lookups of their keys will touch. */
 void dispatch_prefetch(const struct session *session, const struct request *request, int step);

@@ -3,6 +3,7 @@
  * Parked commands: why they wait, what wakes them, and CLIENT PAUSE. Loop thread. */
 #include "base/memory.h"
 #include "commands/dispatch_internal.h"
+#include "commands/server.h"
 #include "commands/transaction.h"
 
 static struct {
@@ -91,6 +92,16 @@ void parking_enter(struct parking *parking, struct session *session, struct requ
 void dispatch_cancel(struct session *session)
 {
     if (session->parking) parking_give_back(session->parking);
+}
+
+bool dispatch_waits_for_others(const struct session *session)
+{
+    const struct parking *parking = session->parking;
+    if (!parking) return false;
+    if (parking->reason == PARK_PAUSE) return true;
+    /* DEBUG SLEEP waits for a time too, and so does what asks for its job's end. */
+    return parking->reason == PARK_TIME &&
+           command_find(parking->request->argv[0])->handler == server_wait;
 }
 
 size_t dispatch_parked_count(void)

@@ -36,6 +36,7 @@ enum {
     TURN_MAX_COMMANDS = 1000,       /* of one client */
     TURN_MAX_SEND_BYTES = 512 * 1024, /* to one client */
     SEND_VECTORS = 64,
+    DRAIN_STALL_MS = 60 * 1000,       /* of the last replies, while the peer takes nothing */
     LINGER_MS = 1000,
     UNAUTHENTICATED_QUERY_BYTES = 1024 * 1024,
     UNAUTHENTICATED_REPLY_BYTES = 17 * 1024, /* as in Redis */
@@ -153,6 +154,7 @@ bool connection_is_idle(const struct connection *connection);
 void connection_readable(struct connection *connection);
 void connection_go_on(struct connection *connection);
 void connection_resumed(struct connection *connection);
+void connection_peer_ended(struct connection *connection);
 struct input *input_take(struct net *net);
 void input_give_back(struct net *net, struct input *input);
 void input_pool_free(struct net *net);

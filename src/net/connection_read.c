@@ -285,12 +285,13 @@ static bool query_limit_is_passed(struct connection *connection)
     return true;
 }
 
-/* The peer sends no more; what it has sent is still answered. */
-static void peer_ended(struct connection *connection)
+/* The peer sends no more; what it has sent is still answered, but nobody waits on its behalf. */
+void connection_peer_ended(struct connection *connection)
 {
     connection->ended = true;
     connection_set_reading(connection, false);
     if (connection_is_idle(connection)) connection_close(connection, false);
+    else if (dispatch_waits_for_others(&connection->session)) connection_close(connection, true);
     else if (!connection->holds_parked && !has_requests(connection))
         connection_close(connection, true);
 }
@@ -342,7 +343,7 @@ void connection_readable(struct connection *connection)
     if (size > 0) {
         received(connection, room, (size_t)size, asked);
     } else if (size == 0) {
-        peer_ended(connection);
+        connection_peer_ended(connection);
     } else if (errno != EAGAIN && errno != EINTR) {
         connection_close(connection, false);
     } else if (connection->input && connection->input->start == connection->input->end &&

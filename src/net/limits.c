@@ -8,11 +8,29 @@
 #include "base/log.h"
 #include "base/memory.h"
 
+#include <poll.h>
 #include <stdio.h>
 
 enum { SHRINK_IDLE_MS = 2000 };
 
 static const char *const class_names[CLASS_COUNT] = {"normal", "slave", "pubsub"};
+
+/* Its last replies are ready, and the peer takes none of them. */
+static bool has_stopped(const struct connection *connection, int64_t idle_ms)
+{
+    return connection->state == CONNECTION_DRAINING && connection->hold_count == 0 &&
+           idle_ms > DRAIN_STALL_MS;
+}
+
+/* A client whose buffer is full is not read, so that its end is not seen there. */
+static void look_for_end(struct connection *connection)
+{
+    if (connection->reading || connection->ended || connection->state != CONNECTION_OPEN ||
+        !dispatch_waits_for_others(&connection->session))
+        return;
+    struct pollfd peer = {.fd = connection->fd, .events = POLLRDHUP};
+    if (poll(&peer, 1, 0) == 1) connection_peer_ended(connection);
+}
 
 static void look_at(struct connection *connection, int64_t now_ms)
 {
@@ -25,6 +43,14 @@ static void look_at(struct connection *connection, int64_t now_ms)
     if (connection->state == CONNECTION_DEAD || connection_check_output(connection) ||
         connection_check_stream(connection))
         return;
+    if (has_stopped(connection, idle_ms)) {
+        counter_add(&net->metrics->closed_idle, 1);
+        log_write(LOG_VERBOSE, "client %llu closed: it does not take its last replies",
+                  (unsigned long long)connection->session.id);
+        connection_close(connection, false);
+        return;
+    }
+    look_for_end(connection);
     int64_t timeout_s = net->options->timeout_s;
     if (timeout_s > 0 && idle_ms > timeout_s * 1000 && !connection->holds_parked) {
         counter_add(&net->metrics->closed_idle, 1);

@@ -207,4 +207,44 @@ def an_encoding_survives_eviction(t):
             same(clients, "OBJECT", "ENCODING", "s%d" % i)
 
 
+# --- a client that ends its sending side ---
+
+def half_closed(server, data):
+    """Sends, ends its side at once, and gives all that comes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as peer:
+        peer.sendall(data)
+        peer.shutdown(socket.SHUT_WR)
+        text = b""
+        while True:
+            more = peer.recv(1 << 20)
+            if not more:
+                return text
+            text += more
+
+
+@test
+def a_half_closed_client_gets_all_replies_and_is_not_kept(t):
+    servers = t.redis(), t.server()
+    for data in (b"PING\r\nPING\r\n", b"PING\r\n" * 500, b"PING\r\n*2\r\n$3\r\nGE", b"PING\r\nWAIT 1 0\r\nPING\r\n",
+                 b"WAIT 1 100000000\r\n", b"PING\r\nDEBUG SLEEP 0.2\r\nPING\r\n", b"*1\r\n$abc\r\n",
+                 b"MULTI\r\nSET a 1\r\nGET a\r\nEXEC\r\n", b"PING\r\nQUIT\r\nPING\r\n", b"CLIENT REPLY OFF\r\nPING\r\n",
+                 b"CLIENT PAUSE 100000000\r\nPING\r\n"):
+        theirs, ours = (half_closed(server, data) for server in servers)
+        expect(ours, theirs, data[:60])
+        assert theirs or b"REPLY OFF" in data or data.startswith(b"WAIT"), data[:60]
+
+
+@test
+def a_half_closed_client_gets_long_replies_and_those_from_disk(t):
+    server = t.server("--cache-percent", 0)
+    client = t.client(server)
+    client.run("SETRANGE", "long", 5000000, "x")
+    client.pipeline([["SET", "k:%d" % i, "v" * 100] for i in range(1000)])
+    client.run("CHECKPOINT")
+    text = half_closed(server, b"".join(b"GET k:%d\r\n" % i for i in range(1000)) + b"GET long\r\nGET long\r\nPING\r\n")
+    expect(len(text), 1000 * len(b"$100\r\n\r\n" + b"v" * 100) + 2 * len(b"$5000001\r\n\r\n" + b"v" * 5000001) + 7)
+    assert text.endswith(b"x\r\n+PONG\r\n"), text[-30:]
+    wait_until(lambda: client.run("CLIENT", "LIST").count(b"\n") == 1, 20, "the other is gone")
+
+
 main()

@@ -233,6 +233,56 @@ static void a_client_that_takes_nothing_of_a_streamed_reply_is_closed(void **sta
     client_close(&other);
 }
 
+static void nobody_waits_for_others_on_behalf_of_a_peer_that_has_ended(void **state)
+{
+    struct client client;
+    (void)state;
+    parked_for_others = true;
+    client_open(&client);
+    client_say(&client, "PING\r\nPARK x\r\nPING\r\n");
+    client_expect(&client, "+PONG\r\n");
+    shutdown(client.fd, SHUT_WR);
+    client_expect_end(&client, "");
+    assert_int_equal(sessions_closed, 1);
+    client_close(&client);
+}
+
+/* Behind more requests than its buffer holds the end is not read. */
+static void an_end_behind_unread_requests_is_seen_too(void **state)
+{
+    struct client client;
+    struct buffer requests = {0};
+    (void)state;
+    parked_for_others = true;
+    client_open(&client);
+    buffer_append_text(&requests, "PARK x\r\n");
+    for (int i = 0; i < 20000; i++) buffer_append_text(&requests, "PING\r\n");
+    client_send(&client, requests.data, requests.size);
+    client_expect_nothing(&client);
+    shutdown(client.fd, SHUT_WR);
+    unsigned one = 1;
+    turn_until(session_is_gone, &one);
+    buffer_free(&requests);
+    client_close(&client);
+}
+
+static void a_peer_that_has_ended_and_takes_nothing_is_closed_in_the_end(void **state)
+{
+    struct client client;
+    unsigned one = 1;
+    (void)state;
+    client_open(&client);
+    for (int i = 0; i < 50; i++) client_say(&client, "big\r\n");
+    shutdown(client.fd, SHUT_WR);
+    turn_times(20);
+    assert_int_equal(sessions_closed, 0);
+    clock_shift_wall_ms(120000);
+    turn_until(session_is_gone, &one);
+    clock_shift_wall_ms(-120000);
+    assert_int_equal(big_references, 0);
+    client_close(&client);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -247,6 +297,9 @@ int main(void)
         TEST(without_descriptors_accepting_waits_and_goes_on_later),
         TEST(a_streamed_reply_goes_on_once_the_client_has_taken_it),
         TEST(a_client_that_takes_nothing_of_a_streamed_reply_is_closed),
+        TEST(nobody_waits_for_others_on_behalf_of_a_peer_that_has_ended),
+        TEST(an_end_behind_unread_requests_is_seen_too),
+        TEST(a_peer_that_has_ended_and_takes_nothing_is_closed_in_the_end),
         TEST(bad_options_are_refused_with_their_reason),
     };
     return cmocka_run_group_tests_name("net/limits", tests, NULL, NULL);

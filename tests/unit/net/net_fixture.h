@@ -81,6 +81,12 @@ void dispatch_drained(struct session *session)
     session->awaits_drain = false;
 }
 
+static bool parked_for_others;
+bool dispatch_waits_for_others(const struct session *session)
+{
+    return parked_for_others && parked_session == session;
+}
+
 void dispatch_error_count(struct slice code)
 {
     (void)code;
@@ -255,6 +261,7 @@ static inline int set_up(void **state)
     password = "";
     server.password = get_password;
     parked_session = NULL;
+    parked_for_others = false;
     sessions_closed = prefetches = drained = 0;
     next_sequence = acknowledged_sequence = 0;
     big_references = 0;
