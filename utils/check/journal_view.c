@@ -37,8 +37,9 @@ static void add_piece(struct pieces *pieces, char *path)
                     page.size == SEGMENT_HEADER_BYTES &&
                     segment_header_decode(page.data, &header) == STATUS_OK;
     size_t append_offset = 0;
-    if (is_whole &&
-        !append_offset_decode(get_le64(page.data + SEGMENT_APPEND_OFFSET), &append_offset))
+    bool is_closed;
+    if (is_whole && !append_offset_decode(get_le64(page.data + SEGMENT_APPEND_OFFSET),
+                                          &append_offset, &is_closed))
         append_offset = 0;
     buffer_free(&page);
     if (!is_whole) {
