@@ -293,6 +293,7 @@ static void run_begin(struct command_run *run, struct session *session,
     run->parked_custom = run->committed = run->keys_follow = false;
     access_begin(&run->access, server.keyspace, state.writes, &state.parking->waiter,
                  state.now_ms);
+    run->access.may_end_later = true;
     run->access.no_touch = session->no_touch;
     run->access.keep_expired = pause_stops_writes();
     /* A subcommand's keys are not those that its container's row told. */
@@ -345,33 +346,41 @@ void dispatch_run_queued(struct command_run *run, const struct command *command,
     run->argv = outer_argv;
 }
 
-/* Runs the handler and commits. False: it has to wait, and nothing has happened. */
-static bool run_once(struct command_run *run)
+enum run_result {
+    RUN_DONE,
+    RUN_WAITS,  /* nothing has happened */
+    RUN_COMMITS /* all has, but for the commit, which a job has */
+};
+
+/* Runs the handler and commits. */
+static enum run_result run_once(struct command_run *run)
 {
     struct access *access = &run->access;
     struct reply_mark mark = reply_get_mark(run->reply);
     struct waiter *waiter = access->waiter;
     if (waiter->failed && !state.parking->asked) {
         run_found(run, FOUND_ERROR); /* what it waited for could not be had */
-        return true;
+        return RUN_DONE;
     }
     if (!(run->command->flags & COMMAND_NEEDS_VALUES) || load_keys(run))
         run->command->handler(run);
+    if (access->wait == WAIT_COMMIT) return RUN_COMMITS; /* EXEC's own */
     if (access->wait || run->parked_custom) goto wait;
     if (!run->committed && write_set_count(access->writes)) {
         bool reserve = run->command->flags & COMMAND_FREES;
         struct error error = {0};
         if (is_error_at(run->reply, mark) && !write_set_only_expires(access->writes)) {
             access_abandon(access); /* the reply says that it failed, so nothing happens */
-            return true;
+            return RUN_DONE;
         }
         bool only_expires = write_set_only_expires(access->writes);
         enum status status = keyspace_commit(access, reserve || only_expires, &error);
+        if (access->wait == WAIT_COMMIT) return RUN_COMMITS;
         if (status != STATUS_OK && only_expires) {
             /* A read need not wait for the delete of what it found expired (rule 6). */
             access_abandon(access);
             access->wait = 0;
-            return true;
+            return RUN_DONE;
         }
         if (status == STATUS_AGAIN) goto wait;
         if (status != STATUS_OK) {
@@ -380,11 +389,11 @@ static bool run_once(struct command_run *run)
             reply_error_format(run->reply, "MISCONF %s", error.text);
         }
     }
-    return true;
+    return RUN_DONE;
 wait:
     access_abandon(access);
     reply_rollback(run->reply, mark);
-    return false;
+    return RUN_WAITS;
 }
 
 /* CLIENT REPLY SKIP: the reply of the next command alone is thrown away. */
@@ -433,14 +442,19 @@ static enum dispatch_result execute(struct session *session, struct request *req
     state.run = &run;
     run_begin(&run, session, command, request);
     struct reply_mark mark = reply_get_mark(session->reply);
-    bool done = run_once(&run);
+    enum run_result result = run_once(&run);
     state.run = NULL;
-    if (!done)
+    if (result == RUN_WAITS)
         return park(session, request,
                     run.parked_custom && state.parking->reason == PARK_TIME ? PARK_TIME : PARK_DATA,
                     began_ns);
     if (run.access.depends_on > session->depends_on) session->depends_on = run.access.depends_on;
     session->last_command = command;
+    if (result == RUN_COMMITS) {
+        state.parking->reply_begin = mark;
+        session->committing = true;
+        return park(session, request, PARK_COMMIT, began_ns);
+    }
     account(command, session, mark, began_ns);
     if (run.keys_follow && stream_go_on(session, state.parking) == STREAM_WAITS)
         return park(session, request, PARK_STREAM, began_ns);
@@ -496,25 +510,43 @@ enum dispatch_result dispatch_request(struct session *session, struct request *r
     return result;
 }
 
+/* The row of a request that has run before. */
+static const struct command *row_again(const struct request *request)
+{
+    const struct command *command = command_find(request->argv[0]);
+    if (command->subcommands && request->argc > 1)
+        command = command_find_sub(command, request->argv[1]);
+    return command;
+}
+
+/* The commit that a job had is done; the reply has been there since the command ran. */
+static void end_commit(const struct parking *parking, const struct command *command)
+{
+    struct session *session = parking->session;
+    session->committing = false;
+    if (command->handler == command_exec) transaction_discard(session);
+    account(command, session, parking->reply_begin, parking->began_ns);
+}
+
 void dispatch_again(struct parking *parking)
 {
     ASSERT(parking->reason != PARK_STREAM);
     struct session *session = parking->session;
     struct request *request = parking->request;
     int64_t began_ns = parking->began_ns;
-    bool was_paused = parking->reason == PARK_PAUSE;
+    enum park_reason reason = parking->reason;
     counter_add(&dispatch_metrics.reruns, 1);
     parking_leave(parking);
     state.parking = parking;
     state.last_ns = 0;
     enum dispatch_result result;
-    if (was_paused) {
+    if (reason == PARK_PAUSE) {
         result = run_request(session, request, began_ns);
+    } else if (reason == PARK_COMMIT) {
+        end_commit(parking, row_again(request));
+        result = DISPATCH_DONE;
     } else {
-        const struct command *command = command_find(request->argv[0]);
-        if (command->subcommands && request->argc > 1)
-            command = command_find_sub(command, request->argv[1]);
-        result = execute(session, request, command, began_ns);
+        result = execute(session, request, row_again(request), began_ns);
     }
     if (result == DISPATCH_PARKED) return;
     finish(session, request);

@@ -14,7 +14,8 @@ enum park_reason {
     PARK_STREAM, /* it has run; the rest of its reply is on its way: dispatch_stream.c */
     PARK_DATA,  /* keys, a scan, a count, journal space, a barrier: the waiter is woken */
     PARK_PAUSE, /* CLIENT PAUSE */
-    PARK_TIME   /* run_wait_time */
+    PARK_TIME,  /* run_wait_time */
+    PARK_COMMIT /* it has run; a job has its commit (keyspace_commit): not run again */
 };
 
 struct parking {
@@ -25,6 +26,7 @@ struct parking {
     enum park_reason reason;
     int64_t wake_ms;   /* PARK_TIME */
     int64_t began_ns;
+    struct reply_mark reply_begin; /* PARK_COMMIT */
     /* What run_wait_barrier and run_wait_time need to know in the next run. */
     bool asked, answered;
 };

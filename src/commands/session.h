@@ -55,6 +55,8 @@ struct session {
     bool no_evict, no_touch;
     bool closing;                   /* close was asked for: run nothing more */
     bool parked;                    /* a command waits: dispatch_park.c */
+    bool committing;                /* a job reads what its request holds: the session must not be
+                                       closed before that ends (operations->resume tells) */
     enum reply_mode reply_mode;
     int64_t created_ms, active_ms;  /* wall clock */
     uint64_t depends_on;            /* highest sequence that the replies written so far depend on: net

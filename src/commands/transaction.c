@@ -272,6 +272,7 @@ static void exec_commit(struct command_run *run, struct reply_mark mark,
     struct error error = {0};
     enum status status =
         keyspace_commit(&run->access, may_use_reserve(session->transaction), &error);
+    if (run->access.wait == WAIT_COMMIT) return; /* the transaction ends when it is done */
     if (status == STATUS_AGAIN) {
         run->access.wait |= WAIT_SPACE;
         exec_take_back(run, undo);

@@ -71,6 +71,16 @@ static int64_t run_to_the_end(struct net *net)
     return sleep_ms;
 }
 
+static void bury_dead(struct net *net)
+{
+    if (list_is_empty(&net->dying)) return;
+    LIST_FOR_EACH_SAFE (node, after, &net->dying) {
+        struct connection *connection = LIST_ENTRY(node, struct connection, dying);
+        if (!connection->session.committing) connection_destroy(connection);
+    }
+    listeners_retry(net);
+}
+
 static int64_t end_turn(void *context)
 {
     struct net *net = context;
@@ -80,11 +90,7 @@ static int64_t end_turn(void *context)
         connection_flush(LIST_ENTRY(node, struct connection, flushing));
     }
     limits_evict(net);
-    if (!list_is_empty(&net->dying)) {
-        while (!list_is_empty(&net->dying))
-            connection_destroy(LIST_ENTRY(list_first(&net->dying), struct connection, dying));
-        listeners_retry(net);
-    }
+    bury_dead(net);
     histogram_record_us(&net->metrics->turn_seconds,
                         (uint64_t)(clock_monotonic_us() - net->turn_began_us));
     return list_is_empty(&net->ready) ? sleep_ms : 0;

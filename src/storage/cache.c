@@ -271,12 +271,17 @@ static enum cache_tier tier_after(const struct cache *cache, const struct entry 
     return (enum cache_tier)old->tier;
 }
 
+static struct entry *make_entry(struct slice key, const struct cache_value *value)
+{
+    return value->made ? value->made : entry_create(key, value->value, value->expire_at_ms);
+}
+
 static struct entry *insert(struct cache *cache, uint16_t table, struct slice key, uint64_t hash,
                             const struct cache_value *value)
 {
     struct cache_table *into = cache->tables[table];
     ASSERT(!into->dropped);
-    struct entry *entry = entry_create(key, value->value, value->expire_at_ms);
+    struct entry *entry = make_entry(key, value);
     set_fields(cache, entry, value, value->state == ENTRY_LOADING ? CACHE_NONE : CACHE_WARM);
     entry->hash = (uint32_t)hash;
     entry->table = table;
@@ -319,7 +324,7 @@ static struct entry *change_in_place(struct cache *cache, struct entry *entry,
 static struct entry *replace(struct cache *cache, struct entry *old, struct slice key,
                              const struct cache_value *value, enum cache_tier tier)
 {
-    struct entry *entry = entry_create(key, value->value, value->expire_at_ms);
+    struct entry *entry = make_entry(key, value);
     set_fields(cache, entry, value, tier);
     entry->hash = old->hash;
     entry->table = old->table;
@@ -339,7 +344,8 @@ struct entry *cache_put_found(struct cache *cache, struct entry *found, uint16_t
     if (!found) return insert(cache, table, key, hash, value);
     ASSERT(found->linked && found->table == table);
     enum cache_tier tier = tier_after(cache, found, value);
-    if (found->references == 0 && entry_fits(found, value->value.size, value->expire_at_ms != -1))
+    if (!value->made && found->references == 0 &&
+        entry_fits(found, value->value.size, value->expire_at_ms != -1))
         return change_in_place(cache, found, value, tier);
     return replace(cache, found, key, value, tier);
 }

@@ -93,6 +93,8 @@ struct cache_value {
     uint8_t type, encoding, state;
     bool has_object;
     uint64_t sequence;     /* 0 for what a load brought */
+    struct entry *made;    /* NULL, or an entry_create of this key, value and expiry that takes the
+                              record's place: now the cache's */
 };
 /* Puts the record in the place of whatever the table has under that key. An entry that nobody
  * references and that needs the same size of allocation is changed where it lies; otherwise a new

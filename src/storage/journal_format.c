@@ -117,14 +117,18 @@ enum status record_parse(const char *at, size_t available, uint64_t run, struct 
 }
 
 size_t record_find_voucher(const char *segment, size_t from, size_t end, uint64_t run,
-                           uint64_t sequence)
+                           uint64_t first, uint64_t last)
 {
     struct record record;
+    uint64_t hashed = 0;
     for (size_t at = from; at + RECORD_HEADER_BYTES <= end; at += RECORD_ALIGNMENT) {
-        /* The cheap test first: nearly every place fails it. */
-        uint64_t synced = get_le64(segment + at + 24);
-        if (synced < sequence || get_le64(segment + at + 16) <= synced) continue;
-        if (record_parse(segment + at, end - at, run, &record) == STATUS_OK) return at;
+        /* The cheap test first: nearly every place fails it, in the middle of a value too. */
+        uint64_t synced = get_le64(segment + at + 24), sequence = get_le64(segment + at + 16);
+        if (synced < first || sequence <= synced || sequence > last) continue;
+        enum status status = record_parse(segment + at, end - at, run, &record);
+        if (status == STATUS_OK) return at;
+        hashed += get_le32(segment + at + 8);
+        if (hashed / VOUCHER_MAX_PASSES > end - from) return at;
     }
     return 0;
 }

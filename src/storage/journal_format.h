@@ -135,9 +135,13 @@ static inline void record_seal(char *at, size_t payload_bytes, uint32_t operatio
  * the caller's to check. */
 enum status record_parse(const char *at, size_t available, uint64_t run, struct record *out);
 
-/* The offset of a whole record of that run in [from, end) that says that `sequence` had been
- * synced; 0 when there is none. For telling damage from a torn end (rule 2). */
+/* The offset of a whole record of that run in [from, end), with a sequence up to `last`, that says
+ * that `first` had been synced; 0 when there is none. For telling damage from a torn end (rule 2).
+ * Values may have been made to look like thousands of such records, each of which would have to be
+ * hashed: after VOUCHER_MAX_PASSES times the bytes that there are it gives up and returns where it
+ * was, so that somebody looks. */
+enum { VOUCHER_MAX_PASSES = 16 };
 size_t record_find_voucher(const char *segment, size_t from, size_t end, uint64_t run,
-                           uint64_t sequence);
+                           uint64_t first, uint64_t last);
 
 #endif

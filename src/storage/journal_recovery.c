@@ -257,6 +257,9 @@ static enum status judge_end(struct recovery *recovery, size_t index, uint64_t e
     struct candidate *at = recovery->chain[index];
     size_t end = atomic_load(&at->segment->published);
     uint64_t run = recovery->journal->run;
+    /* An operation takes several bytes, so that no record can have a higher sequence. */
+    uint64_t last = expected;
+    for (size_t i = 0; i < recovery->count; i++) last += recovery->all[i].segment->bytes;
     if (is_same_boot(recovery, at) && !at->has_offset)
         return damaged_at(at, expected, "the mark of how far this file was written is damaged",
                           error);
@@ -265,7 +268,8 @@ static enum status judge_end(struct recovery *recovery, size_t index, uint64_t e
     if (is_same_boot(recovery, at) && at->is_closed)
         return damaged_at(at, expected, "a later segment was begun since the machine was started, "
                           "and is missing", error);
-    if (record_find_voucher(at->segment->view, end, at->segment->bytes, run, expected))
+    if (record_find_voucher(at->segment->view, end, at->segment->bytes, run, expected,
+                            last))
         return damaged_at(at, expected, "a later one of the same file says that it had been synced",
                           error);
     for (size_t i = 0; i < recovery->count; i++) {
@@ -283,7 +287,7 @@ static enum status judge_end(struct recovery *recovery, size_t index, uint64_t e
         if (load_file(recovery, later, error) != STATUS_OK) return error->code;
         if (later->segment->bytes > SEGMENT_HEADER_BYTES &&
             record_find_voucher(later->segment->view, SEGMENT_HEADER_BYTES, later->segment->bytes,
-                                run, expected))
+                                run, expected, last))
             return damaged_at(at, expected, "a record of a later segment says that it had been "
                               "synced", error);
     }

@@ -40,7 +40,8 @@ void waiter_init(struct waiter *waiter, void (*wake)(struct waiter *waiter));
 void waiter_release(struct keyspace *keyspace, struct waiter *waiter);
 
 /* What a run found out that it has to wait for, as a set. */
-enum access_wait { WAIT_LOADS = 1, WAIT_SCAN = 2, WAIT_COUNT = 4, WAIT_SPACE = 8 };
+enum access_wait { WAIT_LOADS = 1, WAIT_SCAN = 2, WAIT_COUNT = 4, WAIT_SPACE = 8,
+                   WAIT_COMMIT = 16 /* alone: not void, see keyspace_commit */ };
 
 struct access {
     struct keyspace *keyspace;
@@ -54,6 +55,7 @@ struct access {
     struct slice hinted_key; /* a key whose hash is known already; data NULL: none */
     uint64_t hinted_hash;
     bool in_transaction;
+    bool may_end_later;     /* the caller can deal with WAIT_COMMIT */
     bool unseen;            /* what is written now changes no byte: WATCH shall not notice it */
     bool no_touch;          /* CLIENT NO-TOUCH: reads do not change access times */
     bool keep_expired;      /* do not delete expired keys on reads (CLIENT PAUSE WRITE) */
@@ -179,11 +181,19 @@ enum found keyspace_next_keys(struct waiter *waiter, struct buffer *block, bool 
 
 /* --- committing --- */
 /* Makes the write set one journal record and publishes it; nothing to do for an empty one.
+ *
+ * With access->may_end_later a write set of megabytes is copied, hashed and made into entries by a
+ * job: then STATUS_AGAIN with access->wait == WAIT_COMMIT. The write set is empty, its content the
+ * commit's; depends_on has the sequence already. What it borrowed (the request's bytes) and the waiter
+ * must stay until the waiter is woken: then it is done, as it always is. Other writers wait meanwhile.
+ *
  * STATUS_OK: done, access->depends_on covers it. STATUS_AGAIN: no journal space, or writers are held
  * (the waiter is registered and will be woken). STATUS_NO_SPACE, STATUS_IO_ERROR: refused, `error` is
  * the text for -MISCONF. In all but the first nothing has changed. `may_use_reserve`: DEL, EXPIRE,
  * FLUSH. */
 enum status keyspace_commit(struct access *access, bool may_use_reserve, struct error *error);
+/* Before what a commit borrows is freed at stop: waits (a moment) for the one that a job has. */
+void keyspace_finish_commit(struct keyspace *keyspace);
 
 /* --- watching (WATCH) --- */
 struct watch; /* one key watched by one client */

@@ -63,6 +63,7 @@ static void note_old_records(struct keyspace *keyspace, struct write_set *writes
  * sync late, or the batch writer does not keep up. */
 static bool must_wait(struct keyspace *keyspace, const struct access *access)
 {
+    if (keyspace->large) return true;
     if (keyspace->holder && keyspace->holder != access->waiter) return true;
     if (journal_must_wait(keyspace->parts.journal)) {
         batch_writer_hurry(keyspace->parts.batch_writer);
@@ -107,7 +108,8 @@ static void publish_element(struct keyspace *keyspace, const struct pending *pen
                                 .type = VALUE_STRING,
                                 .state = operation->kind == OPERATION_PUT_ELEMENT ? ENTRY_PRESENT
                                                                                   : ENTRY_ABSENT,
-                                .sequence = sequence};
+                                .sequence = sequence,
+                                .made = pending->made};
     cache_put_found(keyspace->cache, found, keyspace->element_table, pending_cache_key(pending),
                     pending->hash, &value);
 }
@@ -130,6 +132,7 @@ static void publish_key(struct keyspace *keyspace, const struct pending *pending
         value.encoding = operation->encoding & 3;
         value.state = ENTRY_PRESENT;
         value.has_object = operation->has_object;
+        value.made = pending->made;
         if (operation->expire_at_ms >= 0)
             expiry_cycle_note(keyspace->expiry, operation->expire_at_ms, sequence);
     }
@@ -201,6 +204,15 @@ static struct database_map *adopt_map(struct access *access)
     return map;
 }
 
+void commit_publish(struct access *access)
+{
+    struct keyspace *keyspace = access->keyspace;
+    struct database_map *old_map = access->map ? adopt_map(access) : NULL;
+    publish_all(keyspace, access->writes, access->base_sequence);
+    if (old_map) database_map_destroy(keyspace, old_map);
+    write_set_clear(access->writes);
+}
+
 enum status keyspace_commit(struct access *access, bool may_use_reserve, struct error *error)
 {
     struct keyspace *keyspace = access->keyspace;
@@ -210,7 +222,7 @@ enum status keyspace_commit(struct access *access, bool may_use_reserve, struct 
     if (count == 0) return STATUS_OK;
     ASSERT(access->base_sequence == journal_next_sequence(journal));
     if (must_wait(keyspace, access)) {
-        if (keyspace->store_error.code == STATUS_OK || keyspace->holder)
+        if (keyspace->store_error.code == STATUS_OK || keyspace->holder || keyspace->large)
             return wait_for_space(access);
         return error_set(error, keyspace->store_error.code,
                          "the store is closed for writing and the journal has no more room: %s",
@@ -225,17 +237,18 @@ enum status keyspace_commit(struct access *access, bool may_use_reserve, struct 
         journal_health(journal, error);
         return status;
     }
+    throttle_spend(keyspace, append.size + count * sizeof(struct entry));
+    counter_add(&keyspace->metrics->commits, 1);
+    if (append.size >= LARGE_COMMIT_BYTES && access->may_end_later) {
+        large_commit_begin(access, &append);
+        return STATUS_AGAIN;
+    }
     char *at = append.payload;
     for (size_t i = 0; i < count; i++)
         at = operation_encode(&write_set_at(writes, i)->operation, at);
     ASSERT(at == append.payload + append.size);
-    throttle_spend(keyspace, append.size + count * sizeof(struct entry));
     access_depend(access, journal_commit(journal, &append, (uint32_t)count));
-    counter_add(&keyspace->metrics->commits, 1);
-    struct database_map *old_map = access->map ? adopt_map(access) : NULL;
-    publish_all(keyspace, writes, access->base_sequence);
-    if (old_map) database_map_destroy(keyspace, old_map);
-    write_set_clear(writes);
+    commit_publish(access);
     access->base_sequence = journal_next_sequence(journal);
     return STATUS_OK;
 }

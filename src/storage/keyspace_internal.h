@@ -7,6 +7,7 @@
  *   keyspace_rows.c     options and metrics
  *   keyspace_load.c     misses: loads, their waiters and placeholders (rule 7)
  *   keyspace_commit.c   write set -> journal -> cache (rule 6)
+ *   keyspace_large.c    the same for megabytes, by a job
  *   keyspace_throttle.c back-pressure on writers
  *   keyspace_strings.c  strings, whole or in chunks
  *   keyspace_count.c    barriers and counts
@@ -75,6 +76,7 @@ struct keyspace {
     struct list space;      /* waiters that want to commit */
     struct list streams;    /* scans whose blocks are asked for one by one */
     struct waiter *holder;  /* an EXEC with a scan that keeps other writers waiting */
+    struct large_commit *large; /* the commit that a job has; NULL: none */
     struct throttle throttle;
     struct error store_error; /* code STATUS_OK: the store works */
     bool stopped;           /* no job is sent any more */
@@ -124,6 +126,8 @@ bool keyspace_drop_dead(struct keyspace *keyspace, unsigned steps);
 /* Puts a waiter on the list of those to wake. */
 void waiter_ready(struct keyspace *keyspace, struct waiter *waiter);
 void waiter_link(struct waiter *waiter, struct list *source);
+/* A reference until waiter_release. */
+void waiter_pin(struct waiter *waiter, struct entry *entry);
 /* Everybody in the list has got what he waited for. */
 void waiters_release(struct keyspace *keyspace, struct list *source);
 void waiters_fail(struct list *source, enum status status, const char *text);
@@ -146,6 +150,15 @@ void keyspace_load_chunks(struct access *access, uint64_t object_id, uint32_t fi
 void keyspace_cancel_load(struct keyspace *keyspace, struct entry *placeholder);
 /* The access has met a placeholder. */
 void keyspace_join_load(struct access *access, struct entry *placeholder);
+
+/* --- keyspace_commit.c --- */
+/* What follows the record: publishes the entries, adopts the mapping. Ends the access. */
+void commit_publish(struct access *access);
+
+/* --- keyspace_large.c --- */
+enum { LARGE_COMMIT_BYTES = 2 << 20 /* payloads from here on; below, a job would cost more */ };
+/* Leaves the reserved record and the write set to a job. */
+void large_commit_begin(struct access *access, const struct journal_append *append);
 
 /* --- keyspace_throttle.c --- */
 bool throttle_must_wait(struct keyspace *keyspace);

@@ -146,12 +146,7 @@ static void pin_for_waiters(struct load *load, struct entry *entry)
     {
         struct waiter *waiter = LIST_ENTRY(node, struct wait_link, in_source)->waiter;
         if (asks_too_much(load, waiter)) continue;
-        if (waiter->pin_count == waiter->pin_capacity) {
-            waiter->pin_capacity = waiter->pin_capacity ? waiter->pin_capacity * 2 : 4;
-            waiter->pins =
-                mem_realloc(waiter->pins, waiter->pin_capacity * sizeof *waiter->pins);
-        }
-        waiter->pins[waiter->pin_count++] = entry_ref(entry);
+        waiter_pin(waiter, entry);
         uint64_t bytes = entry_memory_bytes(entry);
         waiter->pinned_bytes += bytes;
         if (load->db_id) waiter->pinned_key_bytes += bytes;

@@ -357,6 +357,7 @@ enum found keyspace_copy(struct access *access, unsigned number, struct slice ke
         look_chunk(access, from_id, i, end, &chunk);
         if (!chunk.bytes.size) continue;
         if (access->in_transaction) chunk.bytes = access_keep(access, chunk.bytes);
+        else if (chunk.entry) waiter_pin(access->waiter, chunk.entry);
         add_chunk(access, object_id, i, chunk.bytes);
     }
     return FOUND;

@@ -32,6 +32,15 @@ void waiter_link(struct waiter *waiter, struct list *source)
     waiter->pending++;
 }
 
+void waiter_pin(struct waiter *waiter, struct entry *entry)
+{
+    if (waiter->pin_count == waiter->pin_capacity) {
+        waiter->pin_capacity = waiter->pin_capacity ? waiter->pin_capacity * 2 : 4;
+        waiter->pins = mem_realloc(waiter->pins, waiter->pin_capacity * sizeof *waiter->pins);
+    }
+    waiter->pins[waiter->pin_count++] = entry_ref(entry);
+}
+
 static void wait_link_free(struct wait_link *link)
 {
     list_remove(&link->in_source);

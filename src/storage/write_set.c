@@ -36,6 +36,13 @@ struct write_set *write_set_create(void)
     return set;
 }
 
+struct write_set *write_set_take(struct write_set *set)
+{
+    struct write_set *taken = mem_dup(set, sizeof *set);
+    *set = (struct write_set){.block = mem_alloc(ARENA_BLOCK_BYTES)};
+    return taken;
+}
+
 static void free_large(struct write_set *set)
 {
     while (set->large) {

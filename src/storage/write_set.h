@@ -17,6 +17,7 @@ struct pending {
     bool unseen;    /* changes nothing that a client could see: WATCH does not notice it */
     uint32_t earlier;    /* the set's: position + 1 of the operation before it on the same record */
     struct entry *found; /* commit's: the cached entry that it replaces */
+    struct entry *made;  /* commit's: the new entry, where a job made it; else NULL */
 };
 
 /* The key under which the cache holds the record. An element's operation.key is the tail of it: the
@@ -35,6 +36,8 @@ struct write_set;
 struct write_set *write_set_create(void);
 void write_set_destroy(struct write_set *set);
 void write_set_clear(struct write_set *set); /* keeps a little memory for the next */
+/* A new set with all that `set` has, arena included; `set` is empty then. */
+struct write_set *write_set_take(struct write_set *set);
 
 size_t write_set_count(const struct write_set *set);
 struct pending *write_set_at(const struct write_set *set, size_t index);

@@ -6,7 +6,7 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import SHORT, Skip, expect, main, scaled, test  # noqa: E402
+from harness import SHORT, Skip, expect, main, scaled, test, wait_until  # noqa: E402
 
 MB = 1 << 20
 MANY = 64 << 10  # the most that a partial write may journal
@@ -126,6 +126,59 @@ def a_million_keys_are_there_after_any_stop(t):
         some = range(0, count, 977)
         expect(client.run("MGET", *("k:%d" % i for i in some)), [b"v%d" % i for i in some])
     expect(len(set(client.scan(5000))), count, "keys of SCAN")
+
+
+@test
+def values_of_megabytes_keep_order_and_survive(t):
+    """Their commits are a job's: what stands behind them in a pipeline waits, and kill -9 loses none."""
+    server = t.server("--maxmemory", "512mb")
+    client, other = t.client(server), t.client(server)
+    value = os.urandom(MB) * scaled(24, 6)
+    client.send("SET", "a", value)
+    client.send("APPEND", "a", b"!")
+    client.send("INCR", "n")
+    client.send("STRLEN", "a")
+    other.run("SET", "small", "1")
+    for wanted in (b"+OK\r\n", b":%d\r\n" % (len(value) + 1), b":1\r\n",
+                   b":%d\r\n" % (len(value) + 1)):
+        expect(client.read().raw, wanted)
+    expect(client.run("COPY", "a", "b"), 1)
+    expect(client.run("SET", "a", value, "GET"), value + b"!")
+    for command in (("MULTI",), ("SET", "c", value), ("INCR", "n"), ("GETRANGE", "c", -3, -1)):
+        client.run(*command)
+    expect(client.run("EXEC"), [b"OK", 2, value[-3:]])
+    client.run("MULTI")
+    expect(client.run("EXEC"), [])
+    server.restart(signal.SIGKILL)
+    client = t.client(server)
+    expect(client.run("GET", "a") == value, True)
+    expect(client.run("GET", "b") == value + b"!", True)
+    expect(client.run("GET", "c") == value, True)
+    expect(client.run("MGET", "n", "small"), [b"2", b"1"])
+
+
+@test
+def a_client_may_go_while_a_job_has_its_commit(t):
+    server = t.server("--maxmemory", "512mb")
+    client = t.client(server)
+    value = os.urandom(MB) * scaled(24, 6)
+    for i in range(scaled(20, 6)):
+        gone = t.client(server)
+        gone.send("SET", "k%d" % i, value)
+        if i % 2:
+            wait_until(lambda: b"cmd=set" in client.run("CLIENT", "LIST") or
+                       client.run("EXISTS", "k%d" % i), what="the command runs")
+        gone.close()
+        client.run("SET", "after", str(i))
+    expect(client.run("GET", "after"), str(i).encode())
+    for i in range(scaled(20, 6)):
+        got = client.run("GET", "k%d" % i)
+        assert got is None or got == value, "half a value"
+    gone = t.client(server)
+    gone.send("SET", "last", value)
+    server.restart()
+    got = t.client(server).run("GET", "last")
+    assert got is None or got == value, "half a value"
 
 
 main()

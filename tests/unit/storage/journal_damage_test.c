@@ -303,6 +303,42 @@ static void a_repair_may_fail_at_any_call(void **state)
     fixture->files = &journal_files_of_system;
 }
 
+enum { TORN_BYTES = 4 << 20, RUN = 77, FIRST = 1000, LAST = FIRST + TORN_BYTES };
+
+/* What is left of a large value is searched for records of which any place could be one; each that has
+ * to be hashed costs as much as the value is long. */
+static void the_search_in_a_torn_value_ends_soon(void **state)
+{
+    (void)state;
+    char *bytes = test_malloc(TORN_BYTES);
+    uint64_t random = 88172645463325252u;
+    for (size_t i = 0; i < TORN_BYTES; i += 8) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        put_le64(bytes + i, random);
+    }
+    assert_int_equal(record_find_voucher(bytes, 0, TORN_BYTES, RUN, FIRST, LAST), 0);
+    record_seal(bytes + TORN_BYTES - 64, 8, 1, FIRST + 2, FIRST, RUN, NULL);
+    assert_int_equal(record_find_voucher(bytes, 0, TORN_BYTES, RUN, FIRST, LAST), TORN_BYTES - 64);
+    test_free(bytes);
+}
+
+static void the_search_in_a_value_made_of_false_records_ends_soon_and_asks_somebody(void **state)
+{
+    (void)state;
+    char *bytes = test_malloc(TORN_BYTES);
+    for (size_t i = 0; i < TORN_BYTES; i += RECORD_HEADER_BYTES) {
+        put_le64(bytes + i, 1);
+        put_le32(bytes + i + 8, (uint32_t)(TORN_BYTES - i));
+        put_le32(bytes + i + 12, 1);
+        put_le64(bytes + i + 16, FIRST + 2);
+        put_le64(bytes + i + 24, FIRST);
+    }
+    assert_int_not_equal(record_find_voucher(bytes, 64, TORN_BYTES, RUN, FIRST, LAST), 0);
+    test_free(bytes);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup_mmap, fixture_teardown)
 
 int main(void)
@@ -317,6 +353,8 @@ int main(void)
         TEST(a_file_cut_short_is_refused),
         TEST(a_lone_damaged_header_is_refused),
         TEST(a_newer_format_is_refused),
+        cmocka_unit_test(the_search_in_a_torn_value_ends_soon),
+        cmocka_unit_test(the_search_in_a_value_made_of_false_records_ends_soon_and_asks_somebody),
         TEST(a_repair_cuts_at_the_damage),
         TEST(a_repair_may_fail_at_any_call),
     };

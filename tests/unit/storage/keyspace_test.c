@@ -142,6 +142,89 @@ static void a_write_cancels_the_load_of_its_key(void **state)
     fixture_destroy(f);
 }
 
+/* A run whose commit a job has; `bytes` stay the caller's until the waiter is woken. */
+static void begin_large(struct fixture *f, const char *key, struct slice bytes)
+{
+    run_begin(f);
+    f->access.may_end_later = true;
+    keyspace_set_string(&f->access, 0, S(key), bytes, STRING_RAW, -1);
+    enum status status = keyspace_commit(&f->access, false, NULL);
+    while (f->access.wait == WAIT_SPACE) { /* a larger segment is being made */
+        run_wait(f);
+        run_begin(f);
+        f->access.may_end_later = true;
+        keyspace_set_string(&f->access, 0, S(key), bytes, STRING_RAW, -1);
+        status = keyspace_commit(&f->access, false, NULL);
+    }
+    assert_int_equal(status, STATUS_AGAIN);
+    assert_int_equal(f->access.wait, WAIT_COMMIT);
+}
+
+static char *many_bytes(size_t size)
+{
+    char *bytes = mem_alloc(size);
+    for (size_t i = 0; i < size; i++) bytes[i] = (char)(i * 31 >> 8 ^ i);
+    return bytes;
+}
+
+static void a_commit_of_megabytes_ends_later_and_whole(void **state)
+{
+    (void)state;
+    enum { SIZE = 5 << 20 };
+    struct fixture *f = fixture_create(64 << 20);
+    char *bytes = many_bytes(SIZE);
+    set(f, 0, "a", S("old"));
+    begin_large(f, "a", slice_make(bytes, SIZE));
+    uint64_t depends_on = f->access.depends_on;
+    assert_int_equal(write_set_count(f->writes), 0);
+    assert_int_equal(depends_on, journal_next_sequence(f->journal) + SIZE / CHUNK_BYTES + 1);
+    while (!f->woken) fixture_turn(f);
+    waiter_release(f->keyspace, &f->waiter);
+    assert_int_equal(journal_appended_sequence(f->journal), depends_on);
+    for (int round = 0; round < 2; round++) {
+        struct buffer found = get(f, 0, "a");
+        assert_true(slice_equal(buffer_slice(&found), slice_make(bytes, SIZE)));
+        buffer_free(&found);
+        evict_all(f);
+    }
+    mem_free(bytes);
+    fixture_destroy(f);
+}
+
+static void while_a_job_has_a_commit_reads_see_the_old_value_and_writers_wait(void **state)
+{
+    (void)state;
+    enum { SIZE = 5 << 20 };
+    struct fixture *f = fixture_create(64 << 20);
+    char *bytes = many_bytes(SIZE);
+    set(f, 0, "a", S("old"));
+    begin_large(f, "a", slice_make(bytes, SIZE));
+    struct waiter other;
+    struct access access;
+    struct key_view view;
+    waiter_init(&other, fixture_woken);
+    access_begin(&access, f->keyspace, f->writes, &other, f->now_ms);
+    assert_int_equal(keyspace_get(&access, 0, S("a"), &view), FOUND);
+    assert_true(slice_equal(view.value, S("old")));
+    keyspace_set_string(&access, 0, S("b"), S("behind"), STRING_AUTO, -1);
+    assert_int_equal(keyspace_commit(&access, false, NULL), STATUS_AGAIN);
+    assert_int_equal(access.wait, WAIT_SPACE);
+    access_abandon(&access);
+    keyspace_finish_commit(f->keyspace);
+    waiter_release(f->keyspace, &f->waiter);
+    while (!f->woken) fixture_turn(f);
+    waiter_release(f->keyspace, &other);
+    access_begin(&access, f->keyspace, f->writes, &other, f->now_ms);
+    assert_int_equal(keyspace_get(&access, 0, S("a"), &view), FOUND);
+    assert_int_equal(string_view_bytes(&view), SIZE);
+    keyspace_set_string(&access, 0, S("b"), S("behind"), STRING_AUTO, -1);
+    assert_int_equal(keyspace_commit(&access, false, NULL), STATUS_OK);
+    waiter_release(f->keyspace, &other);
+    assert_true(has(f, 0, "b", "behind"));
+    mem_free(bytes);
+    fixture_destroy(f);
+}
+
 static void a_failed_load_is_an_error_and_the_next_one_works(void **state)
 {
     (void)state;
@@ -591,6 +674,8 @@ int main(void)
         cmocka_unit_test(a_miss_in_a_store_that_started_empty_asks_no_disk),
         cmocka_unit_test(a_blind_write_asks_no_disk_and_the_count_is_exact_all_the_same),
         cmocka_unit_test(a_write_cancels_the_load_of_its_key),
+        cmocka_unit_test(a_commit_of_megabytes_ends_later_and_whole),
+        cmocka_unit_test(while_a_job_has_a_commit_reads_see_the_old_value_and_writers_wait),
         cmocka_unit_test(a_failed_load_is_an_error_and_the_next_one_works),
         cmocka_unit_test(a_string_larger_than_the_load_budget_is_read_all_the_same),
         cmocka_unit_test(loads_beyond_the_job_queues_room_come_all_the_same),
