@@ -27,6 +27,7 @@ bool id_list_has(const struct id_list *list, uint64_t id);
 void id_list_free(struct id_list *list);
 
 enum { DATABASE_UNMAPPED = -1 };
+#define KEPT_AS_IT_IS UINT64_MAX /* of a pending object: every chunk, and its place on the garbage list */
 
 struct database_view {
     uint64_t db_id;
@@ -65,7 +66,8 @@ struct examination {
     struct sorter *expiry_of_keys, *expiry_records; /* hashes of names */
 
     struct id_list bad_objects;    /* what they hold cannot be served */
-    struct sorter *kept_objects;   /* object id -> number of chunks */
+    struct sorter *kept_objects;   /* object id -> length, or KEPT_AS_IT_IS */
+    bool journal_names_bad;        /* pending operations name such objects */
     struct id_list missing_expiry, stray_expiry; /* hashes */
     bool store_is_bad; /* findings in the store: it is to be written anew */
 };

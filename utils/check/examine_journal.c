@@ -11,7 +11,7 @@ struct reading {
     uint64_t marker;
     uint64_t next;       /* after the last record that can be applied */
     bool has_gap;        /* what comes now cannot be */
-    uint64_t last_object; /* added */
+    uint64_t last_object, last_length; /* added */
     enum status status;
     struct error *error;
 };
@@ -54,11 +54,14 @@ static bool belongs_together(struct examination *examination)
 
 /* --- records --- */
 
-static void add_pending(struct reading *reading, uint64_t object_id)
+/* `length`: of the string, as the operation makes it; 0 when it says nothing of that. */
+static void add_pending(struct reading *reading, uint64_t object_id, uint64_t length)
 {
-    if (object_id == 0 || object_id == reading->last_object || reading->status != STATUS_OK) return;
+    bool is_told = object_id == reading->last_object && length <= reading->last_length;
+    if (object_id == 0 || is_told || reading->status != STATUS_OK) return;
     reading->last_object = object_id;
-    reading->status = sorter_add(reading->examination->pending, object_id, 0, reading->error);
+    reading->last_length = length;
+    reading->status = sorter_add(reading->examination->pending, object_id, length, reading->error);
 }
 
 static void add_pending_database(struct reading *reading, uint64_t db_id)
@@ -71,14 +74,15 @@ static void take_pending(struct reading *reading, const struct operation *operat
 {
     switch (operation->kind) {
     case OPERATION_PUT:
-        if (operation->has_object) add_pending(reading, operation->object.object_id);
+        if (operation->has_object)
+            add_pending(reading, operation->object.object_id, operation->object.length);
         __attribute__((fallthrough)); /* the old record is as of a delete */
     case OPERATION_DELETE:
-        if (operation->old == OLD_PRESENT) add_pending(reading, operation->old_object_id);
+        if (operation->old == OLD_PRESENT) add_pending(reading, operation->old_object_id, 0);
         break;
     case OPERATION_PUT_ELEMENT:
     case OPERATION_DELETE_ELEMENT:
-        add_pending(reading, operation->object_id);
+        add_pending(reading, operation->object_id, 0);
         break;
     case OPERATION_MAP_DATABASE:
         add_pending_database(reading, operation->db_id);

@@ -75,7 +75,11 @@ static enum status stream_take(struct stream *stream, uint64_t key, uint64_t *co
 /* --- objects --- */
 
 struct object_view {
-    uint64_t id, keys, length, stored, end, garbage, pending;
+    uint64_t id;
+    uint64_t keys, length;  /* keys that point at it; the string's length as they say */
+    uint64_t stored, end;   /* 1 when it has chunks; where the last one ends */
+    uint64_t garbage;       /* entries of the garbage list */
+    uint64_t pending;       /* operations of the journal that name it */
 };
 
 /* Every chunk that damage may hide must be there, in a table that is newer than the damage. */
@@ -121,7 +125,9 @@ static void say(struct examination *examination, uint64_t id, const char *what)
 /* Whether its key can be served. */
 static bool judge_object(struct examination *examination, const struct object_view *object)
 {
-    if (object->keys > 0 && table_set_is_damaged(examination->set) &&
+    /* One that the journal makes is made anew from there. */
+    bool is_of_store = object->keys + object->pending > 0 && object->id <= examination->marker;
+    if (is_of_store && table_set_is_damaged(examination->set) &&
         may_lack_chunks(examination, object->id, object->length))
         return false;
     if (object->pending) return true; /* the journal sets it right */
@@ -144,13 +150,14 @@ static enum status keep_object(struct examination *examination, const struct obj
     bool is_beyond = object->keys > 0 && object->id > examination->end &&
                      examination->journal_is_bad;
     bool is_good = judge_object(examination, object) && !is_beyond;
-    if (object->keys > 0 && !is_good) {
+    if (object->keys + object->pending == 0) return STATUS_OK;
+    if (!is_good) {
         id_list_add(&examination->bad_objects, object->id);
+        if (object->pending) examination->journal_names_bad = true;
         return STATUS_OK;
     }
-    uint64_t chunks = object->pending ? UINT32_MAX : chunks_of(object->length);
-    if (object->keys == 0 && !object->pending) return STATUS_OK;
-    return sorter_add(examination->kept_objects, object->id, chunks, error);
+    uint64_t length = object->pending ? KEPT_AS_IT_IS : object->length;
+    return sorter_add(examination->kept_objects, object->id, length, error);
 }
 
 static uint64_t least_key(const struct stream *streams, size_t count)
@@ -181,7 +188,8 @@ enum status examine_objects(struct examination *examination, struct error *error
         }
         if (status != STATUS_OK) break;
         object.keys = counts[HEADS];
-        object.length = values[HEADS];
+        object.length =
+            values[HEADS] > values[PENDING] ? values[HEADS] : values[PENDING];
         object.stored = counts[OBJECTS];
         object.end = values[OBJECTS];
         object.garbage = counts[GARBAGE];

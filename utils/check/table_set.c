@@ -121,6 +121,13 @@ static bool is_as_new(const struct table *table, const struct table *than)
     return level > 0 || table->info->number >= than->info->number;
 }
 
+static struct table_file *file_to_ask(struct table *table)
+{
+    char reason[8];
+    if (!table->file) table->file = table_file_open(table->path, reason, sizeof reason);
+    return table->file;
+}
+
 static bool holds_name(struct table *table, struct slice name)
 {
     const struct table_info *info = table->info;
@@ -128,10 +135,9 @@ static bool holds_name(struct table *table, struct slice name)
                              slice_compare(name, buffer_slice(&info->largest)) > 0))
         return false;
     if (table->is_unreadable) return info->has_bounds;
-    char reason[8];
-    if (!table->file) table->file = table_file_open(table->path, reason, sizeof reason);
-    if (!table->file) return true;
-    uint64_t offset = table_file_block_of(table->file, name.data, name.size);
+    const struct table_file *file = file_to_ask(table);
+    if (!file) return true;
+    uint64_t offset = table_file_block_of(file, name.data, name.size);
     for (size_t i = 0; i < table->bad_count; i++)
         if (table->bad[i].offset == offset) return true;
     return false;
@@ -152,14 +158,27 @@ bool table_set_may_lack(struct table_set *set, struct slice name)
     return is_hidden(set, name, NULL);
 }
 
+/* Whether a block that cannot be read lies between where the two names belong. */
+static bool has_bad_between(struct table *table, struct slice from, struct slice to)
+{
+    struct table_file *file = file_to_ask(table);
+    if (!file) return true;
+    uint64_t first = table_file_block_of(file, from.data, from.size);
+    uint64_t last = table_file_block_of(file, to.data, to.size);
+    for (size_t i = 0; i < table->bad_count; i++)
+        if (table->bad[i].offset >= first && table->bad[i].offset <= last) return true;
+    return false;
+}
+
 bool table_set_may_lack_between(struct table_set *set, struct slice from, struct slice to)
 {
     for (size_t i = 0; i < set->damaged_count; i++) {
-        const struct table_info *info = set->damaged[i]->info;
-        if (!info->has_bounds && !set->damaged[i]->is_unreadable) return true;
-        if (info->has_bounds && slice_compare(to, buffer_slice(&info->smallest)) >= 0 &&
-            slice_compare(from, buffer_slice(&info->largest)) <= 0)
-            return true;
+        struct table *table = set->damaged[i];
+        const struct table_info *info = table->info;
+        if (info->has_bounds && (slice_compare(to, buffer_slice(&info->smallest)) < 0 ||
+                                 slice_compare(from, buffer_slice(&info->largest)) > 0))
+            continue;
+        if (table->is_unreadable ? info->has_bounds : has_bad_between(table, from, to)) return true;
     }
     return false;
 }
