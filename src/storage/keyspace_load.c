@@ -23,10 +23,10 @@ struct load {
     /* the result, filled by the worker */
     enum status status;        /* OK also when the record does not exist */
     struct error error;
-    struct buffer bytes;       /* the key's record, or the chunks behind one another */
+    struct buffer bytes;       /* the key's record */
     bool exists;
     struct key_record record;  /* borrows from bytes */
-    uint32_t *sizes;           /* of the chunks; UINT32_MAX: a hole */
+    struct entry **made;       /* the chunks, NULL: a hole; the loop has only to link them */
     size_t key_size;
     char key[];
 };
@@ -54,22 +54,30 @@ static void read_key(struct load *load, struct engine *engine)
 static void read_chunks(struct load *load, struct engine *engine)
 {
     struct buffer name = {0};
-    for (uint32_t i = 0; i < load->count; i++) {
+    for (uint32_t i = 0; i < load->count && load->status == STATUS_OK; i++) {
+        char key[CHUNK_KEY_BYTES];
         buffer_clear(&name);
+        buffer_clear(&load->bytes);
         record_chunk_name(&name, load->object_id, load->first + i);
-        size_t before = load->bytes.size;
         enum status status = engine->operations->get(engine, NULL, buffer_slice(&name),
                                                      &load->bytes, &load->error);
-        if (status == STATUS_NOT_FOUND) {
-            load->sizes[i] = UINT32_MAX;
-        } else if (status != STATUS_OK) {
-            load->status = status;
-            break;
-        } else {
-            load->sizes[i] = (uint32_t)(load->bytes.size - before);
-        }
+        if (status == STATUS_NOT_FOUND) continue;
+        load->status = status;
+        if (status != STATUS_OK) continue;
+        chunk_key_write(key, load->object_id, load->first + i);
+        load->made[i] = entry_create(slice_make(key, sizeof key), buffer_slice(&load->bytes), -1);
     }
     buffer_free(&name);
+    buffer_free(&load->bytes);
+}
+
+/* Those that the cache has not taken. */
+static void drop_made(struct load *load)
+{
+    for (uint32_t i = 0; load->made && i < load->count; i++) {
+        if (load->made[i]) entry_detach(load->made[i]);
+        load->made[i] = NULL;
+    }
 }
 
 static void load_run(struct job *job)
@@ -77,6 +85,7 @@ static void load_run(struct job *job)
     struct load *load = (struct load *)(void *)job;
     struct engine *engine;
     buffer_clear(&load->bytes);
+    drop_made(load);
     load->exists = false;
     load->status = store_acquire(load->base.keyspace->parts.store, &engine, &load->error);
     if (load->status != STATUS_OK) return;
@@ -94,7 +103,8 @@ static void load_free(struct load *load)
     ASSERT(list_is_empty(&load->waiters));
     list_remove(&load->node);
     buffer_free(&load->bytes);
-    mem_free(load->sizes);
+    drop_made(load);
+    mem_free(load->made);
     mem_free(load);
 }
 
@@ -154,18 +164,22 @@ static void pin_for_waiters(struct load *load, struct entry *entry)
     }
 }
 
-/* Puts what came in the place of the placeholder, if that is still this load's. */
-static void settle_record(struct load *load, struct slice key, uint64_t hash,
+/* Puts what came in the place of the placeholder, if that is still this load's. True: the cache has
+ * it. */
+static bool settle_record(struct load *load, struct slice key, uint64_t hash,
                           const struct cache_value *value)
 {
     struct cache *cache = load->base.keyspace->cache;
     struct entry *entry = cache_find(cache, load->table, key, hash);
-    if (!entry || entry->state != ENTRY_LOADING || placeholder_load(entry) != load) return;
+    if (!entry || entry->state != ENTRY_LOADING || placeholder_load(entry) != load) return false;
     if (load->status != STATUS_OK) {
         cache_remove(cache, entry);
-        return;
+        return false;
     }
-    pin_for_waiters(load, cache_put_found(cache, entry, load->table, key, hash, value));
+    entry = cache_put_found(cache, entry, load->table, key, hash, value);
+    counter_add(&load->base.keyspace->metrics->load_bytes, value->value.size);
+    pin_for_waiters(load, entry);
+    return true;
 }
 
 static void settle_key(struct load *load)
@@ -187,17 +201,17 @@ static void settle_key(struct load *load)
 
 static void settle_chunks(struct load *load)
 {
-    const char *bytes = load->bytes.data;
     for (uint32_t i = 0; i < load->count; i++) {
         char key[CHUNK_KEY_BYTES];
         chunk_key_write(key, load->object_id, load->first + i);
         struct cache_value value = {.expire_at_ms = -1, .state = ENTRY_ABSENT};
-        if (load->status == STATUS_OK && load->sizes[i] != UINT32_MAX) {
+        if (load->made[i]) {
             value.state = ENTRY_PRESENT;
-            value.value = slice_make(bytes, load->sizes[i]);
-            bytes += load->sizes[i];
+            value.value = entry_value(load->made[i]);
+            value.made = load->made[i];
         }
-        settle_record(load, slice_make(key, sizeof key), hash_key(key, sizeof key), &value);
+        if (settle_record(load, slice_make(key, sizeof key), hash_key(key, sizeof key), &value))
+            load->made[i] = NULL;
     }
 }
 
@@ -219,7 +233,6 @@ static void load_done(struct job *job)
         counter_add(&keyspace->metrics->load_failures, 1);
         waiters_fail(&load->waiters, load->status, load->error.text);
     }
-    counter_add(&keyspace->metrics->load_bytes, load->bytes.size);
     histogram_record_us(&keyspace->metrics->load_seconds,
                         (uint64_t)(clock_monotonic_us() - load->began_us));
     gauge_set(&keyspace->metrics->loading, gauge_get(&keyspace->metrics->loading) - 1);
@@ -304,7 +317,7 @@ void keyspace_load_chunks(struct access *access, uint64_t object_id, uint32_t fi
     load->object_id = object_id;
     load->first = first;
     load->count = count;
-    load->sizes = mem_calloc(count, sizeof *load->sizes);
+    load->made = mem_calloc(count, sizeof *load->made);
     for (uint32_t i = 0; i < count; i++) {
         char key[CHUNK_KEY_BYTES];
         chunk_key_write(key, object_id, first + i);
