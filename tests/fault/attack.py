@@ -10,7 +10,7 @@ from harness import Client, wait_until
 from load import Lost, Worker
 from raw_resp import Disconnected
 
-from faultfs import Faults
+from faultfs import Disk, Faults
 from world import is_refusal
 
 SMALL = ("--journal-segment-size", 262144, "--journal-max-size", "4mb", "--leveldb-table-size", "1mb",
@@ -38,6 +38,19 @@ def no_file_call_from_the_loop(server):
     if complaints:
         names = sorted(set(complaints))
         raise AssertionError("%d calls on files from the loop's thread: %s" % (len(complaints), "; ".join(names[:10])))
+
+
+def cut(server, keep, keep_names=None):
+    """kill -9, and then the disk as the death of the machine leaves it."""
+    server.stop(signal.SIGKILL)
+    server.faults.clear()
+    root = os.path.realpath(server.data)
+    server.disk.play(server.faults.power_path)
+    server.disk.write(keep, keep_names)
+    if os.path.exists(server.faults.power_path):
+        os.unlink(server.faults.power_path)
+    server.faults.boot()
+    server.disk = Disk(root)
 
 
 def note_seed(what=""):

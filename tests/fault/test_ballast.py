@@ -90,7 +90,7 @@ def descriptors_run_out_under_load(t):
     randomly = random.Random(note_seed())
     server = t.server(*SMALL, "--leveldb-max-open-files", 74)
     client = t.client(server, 120)
-    one = Round(client, 0, World(), randomly, server.port, patient=True)
+    one = Round(client, 0, World(), randomly, server.port, may_refuse=True)
     one.wait_acknowledged(300)
     before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
     limit(server, used_descriptors(server))

@@ -224,7 +224,7 @@ def flipped_bits(t):
         print("    %d used bytes in %d files" % (len(used), len(image.files)))
         if not EVERY:  # from each file, small ones too
             used = [(name, random.randrange(image.used[name])) for name in image.files if image.used[name]
-                    for _ in range(scaled(150, 3))]
+                    for _ in range(scaled(150, 2))]
         for name, at in used:
             yield flip(image, name, at, 1 << random.randrange(8))
     with_image(t, cases)

@@ -17,7 +17,7 @@ from attack import (SMALL, Prober, Stubborn, fault_server, no_file_call_from_the
                     start_load, stop_load, verify, wait_acknowledged, wait_refused, writes_resume)
 
 MODES = [(policy, io) for policy in ("everysec", "always", "no") for io in ("mmap", "write")]
-SAMPLE = 6
+SAMPLE = 5
 EIO = (errno.EIO,)
 
 

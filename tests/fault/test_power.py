@@ -13,9 +13,9 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "lib")]
-from harness import expect, main, scaled, test, wait_until  # noqa: E402
+from harness import main, scaled, test, wait_until  # noqa: E402
 import faultfs as f  # noqa: E402
-from attack import SMALL, fault_server, no_file_call_from_the_loop, note_seed  # noqa: E402
+from attack import SMALL, cut, fault_server, no_file_call_from_the_loop, note_seed  # noqa: E402
 from world import Round, World  # noqa: E402
 
 ROUNDS = scaled(12, 2)
@@ -28,19 +28,6 @@ FLUSHALL = [("*/store/data-*", f.MKDIR, 1), ("*/store/CURRENT*", f.CREATE | f.WR
 SEGMENTS = [("*/journal/*.seg", f.WRITE, 9), ("*/journal/*.seg", f.SYNC | f.MSYNC, 9),
             ("*/journal/*.tmp", f.CREATE | f.ALLOCATE | f.WRITE | f.SYNC, 5), ("*/journal/*", f.RENAME, 2),
             ("*/journal", f.SYNC_FOLDER, 2)]
-
-
-def cut(server, keep, keep_names=None):
-    """kill -9, and then the disk as the death of the machine leaves it."""
-    server.stop(signal.SIGKILL)
-    server.faults.clear()
-    root = os.path.realpath(server.data)
-    server.disk.play(server.faults.power_path)
-    server.disk.write(keep, keep_names)
-    if os.path.exists(server.faults.power_path):
-        os.unlink(server.faults.power_path)
-    server.faults.boot()
-    server.disk = f.Disk(root)
 
 
 def start_and_cut(server, before_call, keep):
@@ -91,7 +78,8 @@ def attack(t, policy, io, moment=ANYWHERE, rules=(), rounds=ROUNDS, again=None, 
     world = World()
     for number in range(rounds):
         client = t.client(server, 120)
-        one = Round(client, number, world, randomly, server.port, flushes=flushes, watch=True)
+        one = Round(client, number, world, randomly, server.port, flushes=flushes, watch=True,
+                    may_refuse=bool(rules))
         begin = one.reader.synced
         one.wait_acknowledged(randomly.randrange(1, 1200))
         if policy != "no":  # a sync that is known to have covered something
@@ -110,21 +98,26 @@ def attack(t, policy, io, moment=ANYWHERE, rules=(), rounds=ROUNDS, again=None, 
     no_file_call_from_the_loop(server)
 
 
+def ways():
+    """Of journal-io; in the short form one of the two."""
+    return ("write", "mmap") if scaled(True, False) else [random.SystemRandom().choice(("write", "mmap"))]
+
+
 @test
 def nothing_acknowledged_is_lost_always(t):
-    for io in ("write", "mmap"):
+    for io in ways():
         attack(t, "always", io)
 
 
 @test
 def what_survives_is_a_prefix_everysec(t):
-    for io in ("write", "mmap"):
+    for io in ways():
         attack(t, "everysec", io, flushes=0.005)
 
 
 @test
 def what_survives_is_a_prefix_no(t):
-    for io in ("write", "mmap"):
+    for io in ways():
         attack(t, "no", io)
 
 
@@ -138,26 +131,6 @@ def policies():
 def a_cut_in_the_middle_of_applying_a_range(t):
     for mode in policies():
         attack(t, *mode, moment=TABLES)
-
-
-@test
-def what_a_manifest_names_is_in_its_folder(t):
-    """All bytes reach the disk, but no name that was not synced."""
-    server = fault_server(t, *SMALL, power=True)
-    server.disk = f.Disk(os.path.realpath(server.data))
-    start(server)
-    client = t.client(server)
-    for number in range(scaled(10, 3)):
-        client.run("SET", "k:%d" % number, "v")
-        client.run("CHECKPOINT")
-        client.run("SET", "k:%d" % number, "w")
-        server.faults.rule(*(("*/store/data-*", f.SYNC_FOLDER), ("*/MANIFEST-*", f.SYNC))[number % 2], action=f.DIE)
-        client.send("CHECKPOINT")
-        wait_until(lambda: not server.is_alive(), 120, "the sync of a MANIFEST")
-        cut(server, 1.0, keep_names=False)
-        start(server)
-        client = t.client(server)
-        expect(client.run("GET", "k:%d" % number), b"w")
 
 
 @test
@@ -180,7 +153,7 @@ def cuts_in_the_middle_of_recovery_one_after_the_other(t):
 
 @test
 def a_failed_sync_and_then_the_cut(t):
-    for io in ("write", "mmap") if scaled(True, False) else [random.SystemRandom().choice(("write", "mmap"))]:
+    for io in ways():
         attack(t, "always", io, rules=[("*/journal/*.seg", f.SYNC | f.MSYNC | f.WRITE, dict(error=errno.EIO, count=1))])
         attack(t, "everysec", io, rules=[("*/journal/*.seg", f.SYNC | f.MSYNC, dict(error=errno.EIO, count=3))])
 

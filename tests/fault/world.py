@@ -60,11 +60,11 @@ class World:
 class OrderWriter(threading.Thread):
     """Writer number `index`; `epoch`: the name of the epoch in which the round begins."""
 
-    def __init__(self, index, seed_random, port, epoch, flushes=0.0, depth=8, patient=False):
+    def __init__(self, index, seed_random, port, epoch, flushes=0.0, depth=8, may_refuse=False):
         super().__init__(daemon=True)
         self.index, self.random, self.port, self.epoch = index, seed_random, port, epoch
         self.flushes = flushes if index == 0 else 0.0
-        self.depth, self.patient = depth, patient
+        self.depth, self.may_refuse = depth, may_refuse
         self.stopping, self.error = threading.Event(), None
         self.sent, self.replies = [], []  # of the n-th write: its commands; its replies, or "refused"
         self.flush_count = 0
@@ -156,7 +156,7 @@ class OrderWriter(threading.Thread):
                 self.replies.append("refused")
             else:
                 self.replies.append([value for _, value in reply])
-        if self.patient and self.replies[-1] == "refused":
+        if self.may_refuse and self.replies[-1] == "refused":
             time.sleep(0.005)
 
     def run(self):
@@ -240,15 +240,16 @@ class OrderReader(threading.Thread):
 class Round:
     """From a known state: `world` is what the server holds as it begins."""
 
-    def __init__(self, client, number, world, seed_random, port, writers=4, flushes=0.0, watch=False, patient=False):
-        self.world, self.was_flushed = world, False
+    def __init__(self, client, number, world, seed_random, port, writers=4, flushes=0.0, watch=False, may_refuse=False):
+        self.world, self.was_flushed, self.may_refuse = world, False, may_refuse
         self.begin_epoch = b"%d.0" % number
         client.pipeline([("MULTI",), ("SELECT", 0), ("DEL", "order"), ("SET", "epoch", self.begin_epoch), ("EXEC",)])
         world.models[0].keys.pop(b"order", None)
         world.models[0].keys[b"epoch"] = (self.begin_epoch, 0)
         if watch:  # a power cut must not take away the round's begin
             client.run("CHECKPOINT")
-        self.writers = [OrderWriter(i, random.Random(seed_random.random()), port, self.begin_epoch, flushes, patient=patient)
+        self.writers = [OrderWriter(i, random.Random(seed_random.random()), port, self.begin_epoch, flushes,
+                                    may_refuse=may_refuse)
                         for i in range(writers)]
         self.reader = OrderReader(port, watch)
         for thread in self.writers + [self.reader]:
@@ -322,10 +323,16 @@ class Round:
                 raise Lost("write %d of %d was acknowledged at %r and is at %r" % (number, writer, place, here))
         for writer in self.writers:
             numbers = [n for w, n in survived if w == writer.index]
-            if numbers != [n for n in range(numbers[0] if numbers else 0, (numbers[-1] if numbers else -1) + 1)
-                           if n > len(writer.replies) or writer.replies[n - 1] != "refused"]:
-                raise Lost("of writer %d these survived: %r" % (writer.index, numbers[-50:]))
             inside = set(numbers)
+            for number in range(min(inside, default=0), max(inside, default=-1) + 1):
+                answered = number <= len(writer.replies)
+                refused = writer.replies[number - 1] == "refused" if answered else self.may_refuse
+                if number not in inside and not refused or number in inside and refused and answered:
+                    raise Lost("write %d of writer %d, which %s: %d to %d survived"
+                               % (number, writer.index, "was refused, is there" if refused else "is not there",
+                                  min(inside), max(inside)))
+            if numbers != sorted(numbers):
+                raise Lost("the writes of writer %d changed places" % writer.index)
             for number in range(1, len(writer.replies) + 1):
                 place = writer.place(number)
                 if place is None or place[0] < end[0]:
