@@ -251,6 +251,7 @@ static void run_fields(struct command_run *run, const struct field *fields, size
     struct key_view view;
     bool exists;
     if (!run_get_string(run, run->argv[1], &exists, &view)) return;
+    if (end_byte == 0 && (run->command->flags & COMMAND_WRITE)) run_count_lookup(run, exists);
     reply_array(run->reply, count);
     for (size_t done = 0; done < count;) {
         struct window window;

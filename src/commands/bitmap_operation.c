@@ -66,6 +66,7 @@ static bool get_longest(struct command_run *run, uint64_t *longest)
         struct key_view view;
         bool exists;
         if (!run_get_string(run, run->argv[i], &exists, &view)) return false;
+        run_count_lookup(run, exists);
         if (exists && string_view_bytes(&view) > *longest) *longest = string_view_bytes(&view);
     }
     return true;

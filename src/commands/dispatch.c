@@ -290,6 +290,7 @@ static void run_begin(struct command_run *run, struct session *session,
     run->reply = session->reply;
     run->argc = request->argc;
     run->argv = request->argv;
+    run->hits = run->misses = 0;
     run->parked_custom = run->committed = run->keys_follow = false;
     access_begin(&run->access, server.keyspace, state.writes, &state.parking->waiter,
                  state.now_ms);
@@ -326,6 +327,21 @@ static bool load_keys(struct command_run *run)
     return all;
 }
 
+/* One call of a handler that counts, of EXEC's too. */
+static void account_call(const struct command *command, const struct reply *reply,
+                         struct reply_mark mark, int64_t began_ns)
+{
+    int64_t now_ns = clock_monotonic_ns();
+    struct command_stats *stats = command_stats(command);
+    counter_add(&stats->calls, 1);
+    counter_add(&stats->usec, (uint64_t)(now_ns - began_ns) / 1000);
+    if (!server.options || server.options->latency_tracking)
+        histogram_record_us(&stats->latency_ns, (uint64_t)(now_ns - began_ns));
+    if (count_error_at(reply, mark)) counter_add(&stats->failed, 1);
+    counter_add(&dispatch_metrics.commands, 1);
+    state.last_ns = now_ns;
+}
+
 void dispatch_run_queued(struct command_run *run, const struct command *command, int argc,
                          const struct slice *argv)
 {
@@ -333,14 +349,12 @@ void dispatch_run_queued(struct command_run *run, const struct command *command,
     int outer_argc = run->argc;
     const struct slice *outer_argv = run->argv;
     struct reply_mark mark = reply_get_mark(run->reply);
+    int64_t began_ns = state.last_ns ? state.last_ns : clock_monotonic_ns();
     run->command = command;
     run->argc = argc;
     run->argv = argv;
     command->handler(run);
-    if (!run->access.wait && !run->parked_custom) {
-        counter_add(&command_stats(command)->calls, 1);
-        if (count_error_at(run->reply, mark)) counter_add(&command_stats(command)->failed, 1);
-    }
+    if (!run->access.wait && !run->parked_custom) account_call(command, run->reply, mark, began_ns);
     run->command = outer;
     run->argc = outer_argc;
     run->argv = outer_argv;
@@ -411,16 +425,8 @@ static void step_reply_mode(struct session *session)
 static void account(const struct command *command, struct session *session, struct reply_mark mark,
                     int64_t began_ns)
 {
-    int64_t now_ns = clock_monotonic_ns();
-    struct command_stats *stats = command_stats(command);
-    counter_add(&stats->calls, 1);
-    counter_add(&stats->usec, (uint64_t)(now_ns - began_ns) / 1000);
-    if (!server.options || server.options->latency_tracking)
-        histogram_record_us(&stats->latency_ns, (uint64_t)(now_ns - began_ns));
-    if (count_error_at(session->reply, mark)) counter_add(&stats->failed, 1);
-    counter_add(&dispatch_metrics.commands, 1);
+    account_call(command, session->reply, mark, began_ns);
     session->commands++;
-    state.last_ns = now_ns;
 }
 
 /* The present run's parking becomes the session's. */
@@ -450,6 +456,7 @@ static enum dispatch_result execute(struct session *session, struct request *req
                     began_ns);
     if (run.access.depends_on > session->depends_on) session->depends_on = run.access.depends_on;
     session->last_command = command;
+    if (run.hits + run.misses > 0) keyspace_count_lookups(server.keyspace, run.hits, run.misses);
     if (result == RUN_COMMITS) {
         state.parking->reply_begin = mark;
         session->committing = true;

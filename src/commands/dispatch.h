@@ -51,6 +51,7 @@ struct command_run {
     bool parked_custom;   /* the handler waits for something of its own (CLIENT PAUSE, a barrier):
                              see run_wait_barrier */
     bool keys_follow;     /* the reply goes on with what keyspace_next_keys gives (KEYS) */
+    unsigned hits, misses; /* run_count_lookup: count once the run does */
     bool committed;       /* a write set was committed by the run (EXEC does it itself) */
 };
 
@@ -65,6 +66,9 @@ bool run_get_long_double(struct command_run *run, struct slice text, long double
  * (run_get_string) the type is wrong. A missing key gives true with view->... and *exists false. */
 bool run_get_key(struct command_run *run, struct slice key, bool *exists, struct key_view *view);
 bool run_get_string(struct command_run *run, struct slice key, bool *exists, struct key_view *view);
+/* For keyspace_hits and keyspace_misses. What a command looks up that only reads is counted by itself;
+ * Redis also counts the keys from which some that write read (GETSET, COPY, BITOP). */
+void run_count_lookup(struct command_run *run, bool exists);
 /* False: return now (waiting, or the error has been replied). */
 bool run_found(struct command_run *run, enum found found);
 /* Replies with a string's bytes: shared when large, in pieces when chunked. False: it waits. */

@@ -110,6 +110,7 @@ static bool merge_all(struct command_run *run, struct hyperloglog_registers *reg
         struct slice bytes;
         bool exists;
         if (!get_bytes(run, run->argv[i], &exists, &view, &bytes)) return false;
+        if (run->command->flags & COMMAND_WRITE) run_count_lookup(run, exists);
         if (!exists) continue;
         if (hyperloglog_is_dense(bytes)) *dense = true;
         if (!hyperloglog_merge(registers, bytes)) {

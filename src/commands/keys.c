@@ -14,6 +14,7 @@ bool keys_peek(struct command_run *run, unsigned number, struct slice key, bool 
     enum found found = keyspace_peek(&run->access, number, key, view);
     if (!run_found(run, found)) return false;
     *exists = found == FOUND;
+    if (run->command->flags & COMMAND_READONLY) run_count_lookup(run, *exists);
     return true;
 }
 
@@ -221,6 +222,7 @@ void keys_copy(struct command_run *run)
         return;
     }
     if (!run_get_key(run, from, &exists, &view)) return;
+    run_count_lookup(run, exists);
     if (exists && !keys_peek(run, options.number, to, &taken, &other)) return;
     if (!exists || (taken && !options.replace)) {
         reply_integer(run->reply, 0);

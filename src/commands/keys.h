@@ -13,6 +13,9 @@ bool keys_peek(struct command_run *run, unsigned number, struct slice key, bool 
 const char *keys_type_name(uint8_t type);
 /* "int", "embstr", "raw": what OBJECT ENCODING answers. */
 const char *keys_encoding_name(const struct key_view *view);
+/* What OBJECT REFCOUNT answers: 1, or the largest number for a small integer, which Redis shares between
+ * all keys; a copy is one of its own. */
+int keys_reference_count(const struct key_view *view);
 /* An argument that is a C int, with Redis's two errors; `error` NULL, or one text for both. */
 bool keys_get_int(struct command_run *run, struct slice text, const char *error, int *out);
 

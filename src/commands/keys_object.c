@@ -60,16 +60,19 @@ void object_idletime(struct command_run *run)
     reply_integer(run->reply, idle_s > 0 ? idle_s : 0);
 }
 
-/* OBJECT REFCOUNT key. Redis shares small integers between all keys and says so with the largest
- * number; a copy is one of its own. */
+int keys_reference_count(const struct key_view *view)
+{
+    int64_t value;
+    bool shared = view->encoding != STRING_COPY && is_integer(view, &value) && value >= 0 &&
+                  value < SHARED_INTEGERS;
+    return shared ? INT_MAX : 1;
+}
+
+/* OBJECT REFCOUNT key */
 void object_refcount(struct command_run *run)
 {
     struct key_view view;
-    int64_t value;
-    if (!object_lookup(run, &view)) return;
-    bool shared = view.encoding != STRING_COPY && is_integer(&view, &value) && value >= 0 &&
-                  value < SHARED_INTEGERS;
-    reply_integer(run->reply, shared ? INT_MAX : 1);
+    if (object_lookup(run, &view)) reply_integer(run->reply, keys_reference_count(&view));
 }
 
 /* OBJECT HELP */

@@ -53,11 +53,21 @@ bool run_get_long_double(struct command_run *run, struct slice text, long double
     return false;
 }
 
+void run_count_lookup(struct command_run *run, bool exists)
+{
+    if (exists)
+        run->hits++;
+    else
+        run->misses++;
+}
+
 bool run_get_key(struct command_run *run, struct slice key, bool *exists, struct key_view *view)
 {
     enum found found = keyspace_get(&run->access, run_database(run), key, view);
     *exists = found == FOUND;
-    return run_found(run, found);
+    if (!run_found(run, found)) return false;
+    if (run->command->flags & COMMAND_READONLY) run_count_lookup(run, *exists);
+    return true;
 }
 
 bool run_get_string(struct command_run *run, struct slice key, bool *exists, struct key_view *view)

@@ -42,8 +42,8 @@ static void debug_object(struct command_run *run)
     struct buffer line = {0};
     buffer_append_format(
         &line,
-        "Value at:%p refcount:1 encoding:%s serializedlength:%llu lru:%u lru_seconds_idle:%lld",
-        (const void *)view.entry, keys_encoding_name(&view),
+        "Value at:%p refcount:%d encoding:%s serializedlength:%llu lru:%u lru_seconds_idle:%lld",
+        (const void *)view.entry, keys_reference_count(&view), keys_encoding_name(&view),
         (unsigned long long)string_view_bytes(&view), accessed_s & 0xffffff,
         (long long)(run->access.now_ms / 1000) - accessed_s);
     buffer_append(&line, "", 1);

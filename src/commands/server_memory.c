@@ -83,12 +83,12 @@ static bool parse_samples(struct command_run *run)
 /* MEMORY USAGE key [SAMPLES count]: what the key takes when all of it is in memory. */
 void memory_usage(struct command_run *run)
 {
-    bool exists;
     struct key_view view;
-    if (!parse_samples(run) ||
-        !keys_peek(run, run_database(run), run->argv[2], &exists, &view))
-        return;
-    if (!exists) {
+    if (!parse_samples(run)) return;
+    /* Redis does not count it as a lookup. */
+    enum found found = keyspace_peek(&run->access, run_database(run), run->argv[2], &view);
+    if (!run_found(run, found)) return;
+    if (found == FOUND_NOTHING) {
         reply_null(run->reply);
         return;
     }

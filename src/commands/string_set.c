@@ -90,6 +90,7 @@ static void put_string(struct command_run *run, struct slice key, struct slice v
 static bool reply_old_value(struct command_run *run, bool *exists, struct key_view *view)
 {
     if (!run_get_string(run, run->argv[1], exists, view)) return false;
+    run_count_lookup(run, *exists);
     if (*exists) return run_reply_string(run, view);
     reply_null(run->reply);
     return true;
@@ -182,6 +183,7 @@ void string_getex(struct command_run *run)
     if (!parse_options(run, 2, true, &options, &time) ||
         !run_get_string(run, key, &exists, &view))
         return;
+    run_count_lookup(run, exists);
     if (!exists) {
         reply_null(run->reply);
         return;

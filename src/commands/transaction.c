@@ -235,6 +235,7 @@ static bool exec_rehearse(struct command_run *run, const struct transaction *tra
     exec_take_back(run, undo);
     if (run->access.wait) return false;
     reply_rollback(run->reply, mark);
+    run->hits = run->misses = 0;
     exec_restart(&run->access);
     return true;
 }

@@ -252,18 +252,19 @@ enum found keyspace_look(struct access *access, unsigned number, struct slice ke
 enum found keyspace_get(struct access *access, unsigned number, struct slice key,
                         struct key_view *out)
 {
-    enum found found = keyspace_look(access, number, key, LOOK_TOUCH, out);
-    if (found == FOUND)
-        counter_add(&access->keyspace->metrics->keyspace_hits, 1);
-    else if (found == FOUND_NOTHING)
-        counter_add(&access->keyspace->metrics->keyspace_misses, 1);
-    return found;
+    return keyspace_look(access, number, key, LOOK_TOUCH, out);
 }
 
 enum found keyspace_peek(struct access *access, unsigned number, struct slice key,
                          struct key_view *out)
 {
     return keyspace_look(access, number, key, 0, out);
+}
+
+void keyspace_count_lookups(struct keyspace *keyspace, uint64_t hits, uint64_t misses)
+{
+    counter_add(&keyspace->metrics->keyspace_hits, hits);
+    counter_add(&keyspace->metrics->keyspace_misses, misses);
 }
 
 enum found keyspace_load_strided(struct access *access, unsigned number, const struct slice *keys,

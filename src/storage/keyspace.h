@@ -87,10 +87,10 @@ struct key_view {
 
 /* --- reading --- */
 /* Looks the key up in database `number` of this run. A key whose time has come is not found, and its
- * delete is put in the write set. Counts and touches. */
+ * delete is put in the write set. Touches. */
 enum found keyspace_get(struct access *access, unsigned number, struct slice key,
                         struct key_view *out);
-/* As keyspace_get, without a touch and without counting (TYPE, TTL, OBJECT, EXISTS of NO-TOUCH). */
+/* As keyspace_get, without a touch (TYPE, TTL, OBJECT, EXISTS of NO-TOUCH). */
 enum found keyspace_peek(struct access *access, unsigned number, struct slice key,
                          struct key_view *out);
 /* Asks for all keys at once, so that their loads run in parallel; FOUND when all are there. */
@@ -99,6 +99,8 @@ enum found keyspace_load(struct access *access, unsigned number, const struct sl
 /* The same for keys that are strided through an argument vector (MSET). */
 enum found keyspace_load_strided(struct access *access, unsigned number, const struct slice *keys,
                                  size_t count, size_t stride);
+/* Lookups that found their key, and that did not, for keyspace_hits and keyspace_misses. */
+void keyspace_count_lookups(struct keyspace *keyspace, uint64_t hits, uint64_t misses);
 void keyspace_prefetch(struct keyspace *keyspace, unsigned number, uint64_t hash, int step);
 
 /* Strings: length and bytes, however they are kept. */

@@ -71,6 +71,54 @@ def latencystats_have_three_decimals(t):
     assert re.search(r"_get:p50=\d+\.(?!000)\d{3}", text), text
 
 
+STATISTICS = {
+    "arity": "GET;GET a b;SET a;CONFIG GET;CONFIG nosuch;CONFIG;NOSUCH;nosuch x;CLIENT;CLIENT nosuch;OBJECT ENCODING",
+    "failed": "SET a x;INCR a;INCRBY a x;SETRANGE a -1 x;EXPIRE a x;GETEX a foo;SET a b foo;LCS a;OBJECT FREQ a;"
+              "SELECT 99;CONFIG SET nosuch 1;CONFIG SET maxmemory x;HELLO 9;AUTH x;AUTH a b",
+    "transactions": "MULTI;SET a 1;INCR a;GET;NOSUCH;EXEC;MULTI;SET a x;INCR a;GET a;EXEC;MULTI;DISCARD;EXEC;DISCARD;"
+                    "MULTI;MULTI;WATCH a;EXEC;WATCH a;SET a 2;MULTI;PING;EXEC;MULTI;SELECT 99;CONFIG SET nosuch x;"
+                    "CONFIG nosuch;EXEC;MULTI;SELECT 99;CONFIG SET nosuch x;EXEC;MULTI;EXEC;MULTI;GET a;GET b;"
+                    "MGET a b c;COPY a d;SET x y GET;EXISTS a b;CLIENT LIST;GET a;EXEC",
+    "reads": "SET a abc;SET b 5;GET a;GET n;MGET a b n;EXISTS a b n;TTL a;PTTL n;TYPE a;STRLEN a;GETRANGE n 0 1;"
+             "SUBSTR b 0 1;LCS a n;TOUCH a n;BITCOUNT a;BITPOS n 1;GETBIT a 1;EXPIRETIME a;OBJECT ENCODING n;"
+             "OBJECT REFCOUNT a;MEMORY USAGE a;DEBUG OBJECT a;RANDOMKEY;KEYS *;DBSIZE;WATCH a;UNWATCH;PFCOUNT n;"
+             "BITFIELD_RO a GET u8 0",
+    "reads of writers": "SET a abc;SET b 5;GETEX a;GETEX n;GETEX a EX 100;BITOP AND d a n;BITOP NOT d n;"
+                        "BITOP OR d a b n;PFADD p x;PFMERGE q p n;PFMERGE n2 n3;BITFIELD a GET u8 0;"
+                        "BITFIELD n GET u8 0;BITFIELD a SET u8 0 1;SET a x GET;SET n x GET;SET a x NX GET;"
+                        "SET a x KEEPTTL;SET a 1 XX;GETSET n4 1;GETDEL n5;GETDEL a;COPY b c;COPY n6 c;COPY b c",
+    "writers": "SET a abc;SET b 5;APPEND a x;APPEND n x;INCR b;INCR n2;SETRANGE a 1 x;SETBIT a 1 1;SETNX a 1;"
+               "MSETNX b 1 n3 2;MOVE b 1;PERSIST a;EXPIRE a 10;EXPIRE n4 10;RENAME a c;RENAMENX c d;RENAME n5 e;"
+               "DEL c n6;UNLINK d;GETSET n2 0",
+    "expired": "SET e 1 PX 1;DEBUG SLEEP 0.05;GET e;EXISTS e;TTL e;MGET e n",
+}
+
+
+def statistics(client):
+    """What INFO counts, without times and bytes."""
+    text = "".join(client.run("INFO", section).decode() for section in ("commandstats", "errorstats", "stats"))
+    text = re.sub(r"usec=\d+,usec_per_call=[\d.]+,", "", text)
+    return {name: value for name, value in (line.split(":", 1) for line in text.split("\r\n") if ":" in line)
+            if not name.startswith(("instantaneous_", "total_net_", "total_reads_", "total_writes_", "expired_stale_",
+                                    "expire_cycle_"))}
+
+
+@test
+def statistics_count_as_in_redis(t):
+    clients = both(t)
+    for name, lines in STATISTICS.items():
+        seen = []
+        for client in clients:
+            client.run("FLUSHALL")
+            client.run("CONFIG", "RESETSTAT")
+            client.pipeline([line.split() for line in lines.split(";")])
+            seen.append(statistics(client))
+        theirs, ours = seen
+        wrong = {field: (ours.get(field), theirs.get(field)) for field in set(ours) | set(theirs)
+                 if ours.get(field) != theirs.get(field)}
+        expect(wrong, {}, name + ": field, ours and theirs")
+
+
 # --- what is refused before it runs ---
 
 @test
