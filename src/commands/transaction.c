@@ -29,14 +29,15 @@ struct transaction {
     size_t memory_bytes;
     struct queued **queue;
     int count, capacity;
-    struct watch **watches;
-    size_t watched, watch_capacity;
+    struct watcher watcher;
 };
 
 static struct transaction *transaction_get(struct session *session)
 {
-    if (!session->transaction)
+    if (!session->transaction) {
         session->transaction = mem_calloc(1, sizeof(struct transaction));
+        watcher_init(&session->transaction->watcher);
+    }
     return session->transaction;
 }
 
@@ -101,22 +102,13 @@ void transaction_mark_failed(struct session *session)
     if (transaction_is_open(session)) session->transaction->failed = true;
 }
 
-static void drop_watches(struct transaction *transaction)
-{
-    for (size_t i = 0; i < transaction->watched; i++)
-        keyspace_unwatch(server.keyspace, transaction->watches[i]);
-    mem_free(transaction->watches);
-    transaction->watches = NULL;
-    transaction->watched = transaction->watch_capacity = 0;
-}
-
 void transaction_discard(struct session *session)
 {
     struct transaction *transaction = session->transaction;
     if (!transaction) return;
     for (int i = 0; i < transaction->count; i++) mem_free(transaction->queue[i]);
     mem_free(transaction->queue);
-    drop_watches(transaction);
+    keyspace_unwatch(server.keyspace, &transaction->watcher);
     mem_free(transaction);
     session->transaction = NULL;
 }
@@ -135,10 +127,7 @@ unsigned transaction_flags(const struct session *session)
 bool transaction_is_dirty(const struct session *session, int64_t now_ms)
 {
     const struct transaction *transaction = session->transaction;
-    if (!transaction) return false;
-    for (size_t i = 0; i < transaction->watched; i++)
-        if (keyspace_watch_is_dirty(server.keyspace, transaction->watches[i], now_ms)) return true;
-    return false;
+    return transaction && keyspace_watch_is_dirty(&transaction->watcher, now_ms);
 }
 
 int transaction_queued(const struct session *session)
@@ -148,7 +137,8 @@ int transaction_queued(const struct session *session)
 
 size_t transaction_memory_bytes(const struct session *session)
 {
-    return session->transaction ? session->transaction->memory_bytes : 0;
+    const struct transaction *transaction = session->transaction;
+    return transaction ? transaction->memory_bytes + transaction->watcher.bytes : 0;
 }
 
 /* --- EXEC --- */
@@ -348,24 +338,6 @@ void command_discard(struct command_run *run)
     reply_ok(run->reply);
 }
 
-static void watch_key(struct command_run *run, struct slice key)
-{
-    struct transaction *transaction = transaction_get(run->session);
-    unsigned number = run_database(run);
-    for (size_t i = 0; i < transaction->watched; i++)
-        if (keyspace_watch_is_for(run->access.keyspace, transaction->watches[i], number, key))
-            return;
-    struct watch *watch = keyspace_watch(run->access.keyspace, number, key, &run->access);
-    if (!watch) return;
-    if (transaction->watched == transaction->watch_capacity) {
-        transaction->watch_capacity =
-            transaction->watch_capacity ? transaction->watch_capacity * 2 : FIRST_CAPACITY;
-        transaction->watches = mem_realloc(
-            transaction->watches, transaction->watch_capacity * sizeof *transaction->watches);
-    }
-    transaction->watches[transaction->watched++] = watch;
-}
-
 /* WATCH key [key ...] */
 void command_watch(struct command_run *run)
 {
@@ -377,8 +349,10 @@ void command_watch(struct command_run *run)
     size_t count = (size_t)run->argc - 1;
     if (!run_found(run, keyspace_load(&run->access, run_database(run), run->argv + 1, count)))
         return;
-    if (!transaction_is_dirty(run->session, run->access.now_ms))
-        for (size_t i = 0; i < count; i++) watch_key(run, run->argv[i + 1]);
+    struct transaction *transaction = transaction_get(run->session);
+    for (size_t i = 0; i < count; i++)
+        keyspace_watch(server.keyspace, &transaction->watcher, run_database(run), run->argv[i + 1],
+                       &run->access);
     reply_ok(run->reply);
 }
 

@@ -198,14 +198,19 @@ enum status keyspace_commit(struct access *access, bool may_use_reserve, struct 
 void keyspace_finish_commit(struct keyspace *keyspace);
 
 /* --- watching (WATCH) --- */
-struct watch; /* one key watched by one client */
-struct watch *keyspace_watch(struct keyspace *keyspace, unsigned number, struct slice key,
-                             struct access *access);
-/* True once the key was changed, flushed, swapped away or (existing at WATCH) has expired. */
-bool keyspace_watch_is_dirty(struct keyspace *keyspace, const struct watch *watch, int64_t now_ms);
-bool keyspace_watch_is_for(const struct keyspace *keyspace, const struct watch *watch,
-                           unsigned number, struct slice key);
-void keyspace_unwatch(struct keyspace *keyspace, struct watch *watch);
+/* What one client watches. The caller owns the struct and looks at no field but `bytes`. */
+struct watcher {
+    struct list watches;
+    size_t bytes; /* memory that they take */
+    bool dirty;
+};
+void watcher_init(struct watcher *watcher);
+/* The key must have been loaded. Once more is once; nothing when a watched key was changed already. */
+void keyspace_watch(struct keyspace *keyspace, struct watcher *watcher, unsigned number,
+                    struct slice key, struct access *access);
+/* True once a key was changed, flushed, swapped away or (existing at WATCH) has expired. */
+bool keyspace_watch_is_dirty(const struct watcher *watcher, int64_t now_ms);
+void keyspace_unwatch(struct keyspace *keyspace, struct watcher *watcher);
 
 /* --- running it --- */
 struct keyspace_options {

@@ -140,6 +140,40 @@ def an_output_buffer_past_its_limit_closes_the_connection(t):
 
 
 @test
+def watched_keys_are_memory_of_the_client(t):
+    server = t.server("--maxmemory-clients", "2mb")
+    client, other = t.client(server), t.client(server)
+    try:
+        for first in range(0, 1000000, 500):
+            client.run("WATCH", *["key:%d" % i for i in range(first, first + 500)])
+        raise AssertionError("a million keys are watched within 2 MB")
+    except (OSError, Disconnected):
+        pass
+    expect(other.run("PING"), b"PONG")
+    wait_until(lambda: other.run("CLIENT", "LIST").count(b"\n") == 1, 20, "the watcher's end")
+
+
+@test
+def any_of_very_many_watched_keys_is_seen(t):
+    server = t.server()
+    other, watchers = t.client(server), [t.client(server) for _ in range(3)]
+    many = scaled(50000, 5000)
+    for k, client in enumerate(watchers):
+        for first in range(0, many, 1000):
+            client.run("WATCH", *["key:%d" % i for i in range(first, first + 1000)] * (k + 1))
+    for changed in (0, many // 2, many - 1):
+        other.run("SET", "key:%d" % changed, "x")
+        for client in watchers:
+            client.run("MULTI")
+            expect(client.run("EXEC"), None)
+            client.run("WATCH", *["key:%d" % i for i in range(many)])
+    other.run("SET", "key:%d" % many, "x")
+    for client in watchers:
+        client.run("MULTI")
+        expect(client.run("EXEC"), [])
+
+
+@test
 def who_has_not_logged_in_cannot_make_us_keep_replies(t):
     server = t.server("--requirepass", "secret")
     client = t.client(server)
