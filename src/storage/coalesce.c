@@ -186,6 +186,32 @@ static void put_garbage(struct work *work, size_t first, uint64_t kept_object_id
     engine_batch_delete(&output->batch, buffer_slice(&work->name));
 }
 
+/* How many old records will have to be read, roughly: the range says how many of its operations do not
+ * know theirs. */
+static uint64_t expected_lookups(const struct coalesce_input *input)
+{
+    const struct range *range = input->range;
+    uint64_t positions = input->end - input->first, unknown = 0;
+    if (input->again) return positions;
+    for (size_t i = 0; i < range->database_count; i++) unknown += range->databases[i].unknown;
+    return positions * unknown / range->lists[RANGE_KEYS].count;
+}
+
+static void begin_old_records(struct work *work)
+{
+    const struct coalesce_input *input = work->input;
+    struct operation first, last;
+    if (input->part != RANGE_KEYS) return;
+    range_operation(input->range, RANGE_KEYS, input->first, &first);
+    range_operation(input->range, RANGE_KEYS, input->end - 1, &last);
+    buffer_clear(&work->name);
+    buffer_clear(&work->value);
+    record_key_name(&work->name, first.db_id, first.key);
+    record_key_name(&work->value, last.db_id, last.key);
+    old_records_begin(&work->old, input->engine, buffer_slice(&work->name),
+                      buffer_slice(&work->value), expected_lookups(input));
+}
+
 static enum status add_key_group(struct work *work, size_t first, size_t end)
 {
     const struct coalesce_input *input = work->input;
@@ -249,11 +275,11 @@ static void put_changed_counts(struct work *work, const struct count_pair *befor
 enum status coalesce_run(const struct coalesce_input *input, struct coalesce_output *output,
                          struct error *error)
 {
-    struct work work = {
-        .input = input, .output = output, .old = {.engine = input->engine}, .error = error};
+    struct work work = {.input = input, .output = output, .error = error};
     struct count_pair *before = mem_dup(output->counts, output->places * sizeof *before);
     enum status status = STATUS_OK;
 
+    begin_old_records(&work);
     for (size_t first = input->first, end; status == STATUS_OK && first < input->end;
          first = end) {
         range_prefetch(input->range, input->part, first);
