@@ -333,6 +333,25 @@ static void a_reply_moves_behind_another(void **state)
     buffer_free(&value);
 }
 
+static void a_bulk_string_in_a_buffer_is_what_the_reply_writes(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 9, 10, 99, 100, 4095, 70000};
+    struct reply *reply = reply_create();
+    struct buffer value = {0}, made = {0}, written = {0};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        while (value.size < sizes[i]) buffer_append_text(&value, "\r");
+        reply_append_bulk(&made, slice_make(value.data, sizes[i]));
+        reply_bulk(reply, slice_make(value.data, sizes[i]));
+    }
+    take(reply, &written, 1000000, UINT64_MAX);
+    assert_true(slice_equal(buffer_slice(&made), buffer_slice(&written)));
+    buffer_free(&value);
+    buffer_free(&made);
+    buffer_free(&written);
+    reply_destroy(reply);
+}
+
 static void a_disabled_reply_throws_everything_away(void **state)
 {
     (void)state;
@@ -364,6 +383,7 @@ int main(void)
         cmocka_unit_test(a_rollback_takes_back_what_was_written_since),
         cmocka_unit_test(a_mark_tells_an_error_from_other_replies),
         cmocka_unit_test(a_reply_moves_behind_another),
+        cmocka_unit_test(a_bulk_string_in_a_buffer_is_what_the_reply_writes),
         cmocka_unit_test(a_disabled_reply_throws_everything_away),
     };
     return cmocka_run_group_tests_name("protocol/reply", tests, NULL, NULL);
