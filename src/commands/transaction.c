@@ -14,9 +14,10 @@
 
 enum { FIRST_CAPACITY = 8 };
 
-/* One allocation: the struct, the slices, the bytes. */
+/* One allocation: the struct, the slices, the bytes; but big arguments keep their own. */
 struct queued {
     const struct command *command;
+    void *owned; /* of the request */
     int argc;
     size_t memory_bytes;
     struct slice argv[];
@@ -48,28 +49,37 @@ bool transaction_is_open(const struct session *session)
     return session->transaction && session->transaction->open;
 }
 
-static struct queued *queued_copy(const struct command *command, const struct request *request)
+static struct queued *queued_create(const struct command *command, struct request *request)
 {
-    size_t bytes = sizeof(struct queued) + (size_t)request->argc * sizeof(struct slice);
-    size_t head = bytes;
-    for (int i = 0; i < request->argc; i++) bytes += request->argv[i].size;
+    size_t head = sizeof(struct queued) + (size_t)request->argc * sizeof(struct slice);
+    size_t bytes = head;
+    for (int i = request->owned_count; i < request->argc; i++) bytes += request->argv[i].size;
     struct queued *queued = mem_try_alloc(bytes);
     if (!queued) return NULL;
     char *p = (char *)queued + head;
     queued->command = command;
     queued->argc = request->argc;
-    queued->memory_bytes = bytes;
+    queued->memory_bytes = bytes + request->owned_bytes;
     for (int i = 0; i < request->argc; i++) {
+        queued->argv[i] = request->argv[i];
+        if (i < request->owned_count) continue;
         size_t size = request->argv[i].size;
         if (size) memcpy(p, request->argv[i].data, size);
-        queued->argv[i] = slice_make(p, size);
+        queued->argv[i].data = p;
         p += size;
     }
+    queued->owned = request_take_owned(request);
     return queued;
 }
 
+static void queued_free(struct queued *queued)
+{
+    request_owned_free(queued->owned);
+    mem_free(queued);
+}
+
 void transaction_queue(struct session *session, const struct command *command,
-                       const struct request *request)
+                       struct request *request)
 {
     struct transaction *transaction = session->transaction;
     ASSERT(transaction && transaction->open);
@@ -78,7 +88,7 @@ void transaction_queue(struct session *session, const struct command *command,
         reply_status(session->reply, "QUEUED");
         return;
     }
-    struct queued *queued = queued_copy(command, request);
+    struct queued *queued = queued_create(command, request);
     if (!queued) {
         transaction->failed = true;
         reply_error(session->reply, "OOM no memory to queue the command");
@@ -106,7 +116,7 @@ void transaction_discard(struct session *session)
 {
     struct transaction *transaction = session->transaction;
     if (!transaction) return;
-    for (int i = 0; i < transaction->count; i++) mem_free(transaction->queue[i]);
+    for (int i = 0; i < transaction->count; i++) queued_free(transaction->queue[i]);
     mem_free(transaction->queue);
     keyspace_unwatch(server.keyspace, &transaction->watcher);
     mem_free(transaction);

@@ -9,9 +9,9 @@
 
 /* True between MULTI and EXEC/DISCARD. */
 bool transaction_is_open(const struct session *session);
-/* Copies the request into the queue and replies QUEUED. */
+/* Puts a copy of the request in the queue, which takes its big arguments, and replies QUEUED. */
 void transaction_queue(struct session *session, const struct command *command,
-                       const struct request *request);
+                       struct request *request);
 /* A command was refused while queueing: EXEC will answer EXECABORT. */
 void transaction_mark_failed(struct session *session);
 /* Frees queue and watches. */

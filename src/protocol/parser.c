@@ -66,19 +66,34 @@ void request_init(struct request *request)
     request->row = NULL;
     request->argv = request->few;
     request->owned = NULL;
+    request->owned_count = 0;
     request->owned_bytes = 0;
     request->row = NULL;
 }
 
-void request_release(struct request *request)
+void request_owned_free(void *first)
 {
-    if (request->argv != request->few) mem_free(request->argv);
-    struct owned_bytes *owned = request->owned;
+    struct owned_bytes *owned = first;
     while (owned) {
         struct owned_bytes *next = owned->next;
         mem_free(owned);
         owned = next;
     }
+}
+
+void *request_take_owned(struct request *request)
+{
+    void *owned = request->owned;
+    request->owned = NULL;
+    request->owned_count = 0;
+    request->owned_bytes = 0;
+    return owned;
+}
+
+void request_release(struct request *request)
+{
+    if (request->argv != request->few) mem_free(request->argv);
+    request_owned_free(request->owned);
     request_init(request);
 }
 
@@ -175,8 +190,9 @@ static enum parser_result malformed(struct cursor *cursor, const char *text)
     return PARSER_ERROR;
 }
 
-static enum parser_result complete(struct parser *parser)
+static enum parser_result complete(struct parser *parser, struct cursor *cursor)
 {
+    cursor->request->owned_count = parser->fixed;
     parser->state = PARSER_START;
     parser->fixed = 0;
     parser->offset = 0;
@@ -351,7 +367,7 @@ static enum parser_result read_arguments(struct parser *parser, struct cursor *c
         parser->bulk_bytes = -1;
         parser->missing--;
     }
-    return complete(parser);
+    return complete(parser, cursor);
 }
 
 static enum parser_result read_multibulk(struct parser *parser, struct cursor *cursor)
@@ -370,7 +386,7 @@ static enum parser_result read_multibulk(struct parser *parser, struct cursor *c
     if (count > INT_MAX) return malformed(cursor, "Protocol error: invalid multibulk length");
     if (count > PARSER_UNAUTHENTICATED_ARGUMENTS && !cursor->limits->authenticated)
         return malformed(cursor, "Protocol error: unauthenticated multibulk length");
-    if (count <= 0) return complete(parser);
+    if (count <= 0) return complete(parser, cursor);
     parser->state = PARSER_ARGUMENTS;
     parser->missing = count;
     parser->bulk_bytes = -1;
@@ -465,7 +481,7 @@ static enum parser_result read_inline(struct parser *parser, struct cursor *curs
             return malformed(cursor, "Protocol error: unbalanced quotes in request");
     }
     cursor->next = newline + 1;
-    return complete(parser);
+    return complete(parser, cursor);
 }
 
 /* --- the way in --- */

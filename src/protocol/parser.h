@@ -45,6 +45,7 @@ struct request {
     struct slice *argv;
     struct slice few[8]; /* argv points here for short requests */
     void *owned;         /* opaque: the allocations of big arguments */
+    int owned_count;     /* complete: the first arguments, up to this many, lie in them */
     size_t owned_bytes;  /* memory held by them */
     const void *row;     /* for whoever runs it: NULL when fresh from the parser */
     uint64_t row_hash;
@@ -82,6 +83,9 @@ size_t parser_memory_bytes(const struct parser *parser);
 void request_init(struct request *request);
 /* Frees what the request owns; leaves it as after request_init. */
 void request_release(struct request *request);
+/* Hands over the allocations of big arguments, to be freed with request_owned_free; the slices stay. */
+void *request_take_owned(struct request *request);
+void request_owned_free(void *owned);
 /* Memory held by the request beside the input. */
 size_t request_memory_bytes(const struct request *request);
 
