@@ -60,6 +60,9 @@ enum status startup_run(struct parts *parts, const struct batch_writer_events *e
 /* Loop: startup_run, which runs, fails soon. */
 void startup_stop(struct parts *parts);
 
+/* --- disk_sizes.c: lowers what is too large for the file system of `folder`; says so in the log --- */
+void disk_sizes_fit(struct settings *settings, const char *folder);
+
 /* --- memory_budget.c --- */
 struct memory_budget *memory_budget_create(struct parts *parts);
 void memory_budget_destroy(struct memory_budget *budget);

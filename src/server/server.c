@@ -441,6 +441,7 @@ static enum status set_up(struct parts *parts, struct error *error)
         settings->leveldb.block_cache_bytes = memory_budget_block_cache(maxmemory);
     if (!settings->write_buffer_given)
         settings->leveldb.write_buffer_bytes = memory_budget_write_buffer(maxmemory);
+    disk_sizes_fit(settings, parts->data_dir);
     enum status status = loop_create(&parts->loop, error);
     if (status == STATUS_OK) status = watch_signals(parts, error);
     if (status == STATUS_OK)

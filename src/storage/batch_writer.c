@@ -36,6 +36,7 @@ static const uint64_t never = UINT64_MAX;
 static void free_writer(struct batch_writer *writer)
 {
     reclaim_destroy(writer->reclaim);
+    sweep_free(&writer->sweep);
     mailbox_destroy(writer->box);
     pthread_cond_destroy(&writer->ended);
     pthread_mutex_destroy(&writer->end_lock);
@@ -333,15 +334,27 @@ static void reload_for_barriers(struct batch_writer *writer)
     if (asked) writer_reload(writer);
 }
 
+/* Also while it waits for space, if nothing is in in part. */
+static bool is_readable(const struct batch_writer *writer)
+{
+    return writer->state == WRITER_OPEN ||
+           (writer->keeps_handle && writer->state == WRITER_CLOSED && !writer_is_again(writer));
+}
+
+static bool is_reached(const struct batch_writer *writer, const struct barrier *barrier)
+{
+    if (barrier->sequence > writer->position || barrier->reload) return false;
+    return writer->state == WRITER_OPEN || barrier->kind != BARRIER_DURABLE ||
+           barrier->sequence <= writer->marked;
+}
+
 static void answer_barriers(struct batch_writer *writer)
 {
     struct error error = {.code = STATUS_OK};
     struct barrier **link = &writer->barriers;
     reload_for_barriers(writer);
-    if (writer->state == WRITER_BROKEN || writer->barriers_fail)
-        fail_barriers(writer, writer->health.code, writer->health.text);
-    while (writer->state == WRITER_OPEN && *link) {
-        if ((*link)->sequence > writer->position) {
+    while (is_readable(writer) && *link) {
+        if (!is_reached(writer, *link)) {
             link = &(*link)->next;
             continue;
         }
@@ -352,6 +365,8 @@ static void answer_barriers(struct batch_writer *writer)
         }
         answer(writer, take_barrier(writer, link), STATUS_OK, "");
     }
+    if (writer->state == WRITER_BROKEN || writer->barriers_fail)
+        fail_barriers(writer, writer->health.code, writer->health.text);
 }
 
 /* The lowest sequence that a waiting barrier needs and the store has not; 0: none. */
@@ -466,11 +481,14 @@ static void mark(struct batch_writer *writer)
 {
     struct error error = {.code = STATUS_OK};
     writer_note_durable(writer);
+    /* On a full disk what is durable in the store need not be kept in the journal too. */
     if (writer->pending_count == 0 ||
-        journal_fill_percent(writer->journal) < FORCE_MARKER_PERCENT)
+        (journal_fill_percent(writer->journal) < FORCE_MARKER_PERCENT &&
+         !journal_disk_is_short(writer->journal)))
         return;
     enum status status = writer_checkpoint(writer, &error);
     if (status != STATUS_OK) writer_fail(writer, status, &error);
+    else writer_note_need(writer);
 }
 
 /* True when there is more to do but not now. */
@@ -492,6 +510,21 @@ static bool reclaim_some(struct batch_writer *writer, bool idle)
     return status == STATUS_OK && reclaim_wants_compaction(writer->reclaim);
 }
 
+/* On a full disk, a piece at a time, while nothing else is to do. True when there was one. */
+static bool sweep_some(struct batch_writer *writer, int64_t now_us, bool *look_again_soon)
+{
+    struct error error = {.code = STATUS_OK};
+    bool later = false;
+    if (writer->state != WRITER_OPEN || !journal_disk_is_short(writer->journal)) return false;
+    bool due = sweep_is_due(&writer->sweep, writer->position, now_us, &later);
+    *look_again_soon |= later || (due && reclaim_is_running(writer->reclaim));
+    if (!due || reclaim_is_running(writer->reclaim)) return false;
+    enum status status = sweep_step(&writer->sweep, store_writer_engine(writer->store),
+                                    writer->position, &error);
+    if (status != STATUS_OK) writer_fail(writer, status, &error);
+    return status == STATUS_OK;
+}
+
 static bool take_step(struct batch_writer *writer, int64_t now_us, bool *look_again_soon)
 {
     *look_again_soon = false;
@@ -506,7 +539,7 @@ static bool take_step(struct batch_writer *writer, int64_t now_us, bool *look_ag
     if (due && is_applying(writer)) run_range(writer);
     if (is_applying(writer)) mark(writer);
     if (store_remove_replaced(writer->store)) *look_again_soon = true;
-    return due;
+    return due || sweep_some(writer, now_us, look_again_soon);
 }
 
 /* --- stopping --- */

@@ -16,6 +16,7 @@
 #include "storage/counts.h"
 #include "storage/range.h"
 #include "storage/reclaim.h"
+#include "storage/sweep.h"
 
 #include <pthread.h>
 
@@ -61,6 +62,7 @@ struct batch_writer {
     struct batch_writer_events events;
     struct mailbox *box;
     struct reclaim *reclaim;
+    struct sweep sweep;
     unsigned long thread;
     bool started;
     const struct batch_writer_recovery *recovery; /* while recovering, else NULL */
@@ -84,6 +86,11 @@ struct batch_writer {
     double bytes_per_second; /* of the journal, while a range was applied; 0: not known */
     uint64_t flush_ahead;    /* the reader stands before a FLUSH_ALL: the next range ends not below */
     bool full_disk;          /* the rest of the journal is one range (rule 18) */
+    bool keeps_handle;       /* WRITER_CLOSED for want of space: readers go on with the handle as it is */
+    uint64_t wanted_bytes;   /* with less free space opening again has failed */
+    uint64_t opened_bytes;   /* free when it was last opened again; 0: at start */
+    int64_t opened_at_us;    /* when it last worked again; 0: it has not since the last failure */
+    uint64_t flush_looked;   /* up to it the journal holds no FLUSH_ALL that is not in */
 
     struct batch batches[COUNT_SLOTS];
     struct batch *free_batches;
@@ -141,6 +148,8 @@ bool writer_is_again(const struct batch_writer *writer);
 
 /* Reads map, counts and marker of the store as it is open now. */
 enum status writer_load(struct batch_writer *writer, struct error *error);
+/* Tells the journal how much space the store may need for its own work. */
+void writer_note_need(struct batch_writer *writer);
 /* Something failed: closes the store, tells the loop. */
 void writer_fail(struct batch_writer *writer, enum status status, const struct error *error);
 /* Time to try: opens the store again. */

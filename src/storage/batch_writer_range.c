@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 
-enum { FULL_DISK_RANGE_BYTES = 64 << 20, KEEP_BATCH_BYTES = 2 << 20 };
+enum { FULL_DISK_ITEM_BYTES = 64 << 20, KEEP_BATCH_BYTES = 2 << 20 };
 
 static int64_t option_now(const int64_t *field)
 {
@@ -23,24 +23,24 @@ bool writer_is_again(const struct batch_writer *writer)
 
 /* --- collecting --- */
 
-static uint64_t range_limit(const struct batch_writer *writer)
+/* After a full disk only the memory that its items take ends a range: deletes that came later take
+ * away what came before them (rule 18). */
+static bool is_full(const struct batch_writer *writer)
 {
-    uint64_t limit = (uint64_t)option_now(&writer->options->batch_writer_range_bytes);
-    if (writer->full_disk && limit < FULL_DISK_RANGE_BYTES) limit = FULL_DISK_RANGE_BYTES;
-    if (writer->recovery && limit < writer->recovery->range_bytes)
-        limit = writer->recovery->range_bytes;
-    return limit;
+    uint64_t bytes = (uint64_t)option_now(&writer->options->batch_writer_range_bytes);
+    if (!writer->full_disk) return range_is_full(&writer->range, bytes, bytes);
+    return range_is_full(&writer->range, UINT64_MAX,
+                         bytes < FULL_DISK_ITEM_BYTES ? FULL_DISK_ITEM_BYTES : bytes);
 }
 
 static enum status collect(struct batch_writer *writer, uint64_t up_to, struct error *error)
 {
     struct journal_record record;
     struct range *range = &writer->range;
-    uint64_t limit = range_limit(writer);
     range_clear(range);
     if (!writer->reader)
         writer->reader = journal_reader_create(writer->journal, writer->position + 1);
-    while (!range_is_full(range, limit)) {
+    while (!is_full(writer)) {
         enum status status = journal_reader_next(writer->reader, up_to, &record, error);
         if (status == STATUS_NOT_FOUND) break;
         if (status == STATUS_OK)
@@ -338,6 +338,7 @@ static enum status replace_store(struct batch_writer *writer, struct error *erro
         memcpy(writer->db_ids, db_ids, writer->databases * sizeof *db_ids);
         counts_forget_all(&writer->counts);
         reclaim_forget(writer->reclaim);
+        sweep_forget(&writer->sweep);
         writer->pending_count = 0;
         writer->position = writer->marker = writer->marked = range->flush_sequence;
         /* The fresh store holds nothing of what comes now, whatever was tried on the old one. */
@@ -470,6 +471,7 @@ enum status writer_run_range(struct batch_writer *writer, uint64_t up_to, struct
         journal_set_marked(writer->journal, writer->marked);
     arrive(writer, last);
     range_clear(&writer->range);
+    writer_note_need(writer);
     return STATUS_OK;
 
 failed:

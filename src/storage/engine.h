@@ -77,6 +77,9 @@ struct engine_operations {
     char *(*property)(struct engine *engine, const char *name);
     uint64_t (*approximate_bytes)(struct engine *engine, struct slice from, struct slice to);
     void (*close)(struct engine *engine); /* the last reference is gone; frees the engine */
+    /* Free space on the disk that the engine's own work may need for a time when `bytes` more have
+     * been written, beside these. NULL: none. */
+    uint64_t (*work_bytes)(struct engine *engine, uint64_t bytes);
 };
 
 struct engine {
@@ -88,6 +91,10 @@ static inline struct engine *engine_ref(struct engine *engine)
 {
     atomic_fetch_add_explicit(&engine->references, 1, memory_order_relaxed);
     return engine;
+}
+static inline uint64_t engine_work_bytes(struct engine *engine, uint64_t bytes)
+{
+    return engine->operations->work_bytes ? engine->operations->work_bytes(engine, bytes) : 0;
 }
 /* Closes it when this was the last one. May block: workers and start-up only. */
 void engine_unref(struct engine *engine);

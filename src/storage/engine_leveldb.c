@@ -23,6 +23,9 @@
 /* The inner layout that leveldb_env.cc relies on is this version's. */
 enum { LEVELDB_MAJOR = 1, LEVELDB_MINOR = 23 };
 
+/* From its source, for the space that a compaction needs. */
+enum { COMPACTION_TABLES = 25, LEVEL_0_TABLES = 12, LEVEL_1_BYTES = 10 << 20 };
+
 /* How long a flush trusts that its memtable is being written before it asks for an error. */
 enum { FLUSH_ASK_US = 20 * 1000 };
 
@@ -39,6 +42,7 @@ struct leveldb_engine {
     leveldb_readoptions_t *read_options; /* for a get without a snapshot */
     leveldb_writeoptions_t *write_options;
     bool has_block_cache;
+    uint64_t table_bytes, write_buffer_bytes;
 };
 
 struct engine_iterator {
@@ -373,6 +377,22 @@ static uint64_t engine_approximate_bytes(struct engine *engine, struct slice fro
     return bytes;
 }
 
+/* One compaction: what it writes is there beside what it reads until it has ended. It reads up to 25
+ * tables (LevelDB's limit when it adds to the one that it has chosen), or at level 0 up to 12 memtables
+ * and all of level 1, which holds 10 MB and may be past that for a time; never more than there is. */
+static uint64_t engine_work(struct engine *base, uint64_t bytes)
+{
+    struct leveldb_engine *engine = leveldb_engine_of(base);
+    static const char last[] = "\xff\xff\xff\xff\xff\xff\xff\xff";
+    /* From before the first key to behind the last one: no table is opened for that. */
+    uint64_t there = engine_approximate_bytes(base, slice_make("", 0), slice_from_text(last));
+    uint64_t all = there + bytes + 2 * engine->write_buffer_bytes;
+    uint64_t most = COMPACTION_TABLES * engine->table_bytes;
+    uint64_t level_0 = LEVEL_0_TABLES * engine->write_buffer_bytes + 3 * LEVEL_1_BYTES;
+    if (most < level_0) most = level_0;
+    return (all < most ? all : most) + leveldb_files_kept_free(engine->folder);
+}
+
 /* --- open and close --- */
 
 /* Also what unwinds a failed open: everything is NULL that was not made. */
@@ -413,6 +433,7 @@ static const struct engine_operations leveldb_operations = {
     .property = engine_property,
     .approximate_bytes = engine_approximate_bytes,
     .close = engine_close,
+    .work_bytes = engine_work,
 };
 
 static enum status check_version(struct error *error)
@@ -490,6 +511,9 @@ static void set_options(struct leveldb_engine *engine, bool create,
     leveldb_options_set_max_open_files(o, (int)options->max_open_files);
     leveldb_options_set_block_size(o, (size_t)options->block_bytes);
     leveldb_options_set_max_file_size(o, (size_t)options->table_bytes);
+    /* LevelDB's own limits. */
+    engine->table_bytes = (uint64_t)(options->table_bytes > 1 << 20 ? options->table_bytes : 1 << 20);
+    engine->write_buffer_bytes = (uint64_t)options->write_buffer_bytes;
     leveldb_options_set_compression(o, options->compression ? leveldb_snappy_compression
                                                             : leveldb_no_compression);
     /* Without a cache of ours LevelDB makes one of 8 MB; one of size 0 keeps nothing. */

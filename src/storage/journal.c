@@ -111,7 +111,8 @@ static void append_mark(struct journal *journal, uint32_t operations)
 {
     uint64_t synced = atomic_load_explicit(&journal->synced_sequence, memory_order_acquire);
     if (operations == 0 && journal->carried_synced >= synced) return;
-    if (journal->is_held || atomic_load_explicit(&journal->gate, memory_order_acquire) != 0 ||
+    unsigned gate = atomic_load_explicit(&journal->gate, memory_order_acquire);
+    if (journal->is_held || (gate & ~(unsigned)(GATE_FULL | GATE_SHORT)) != 0 ||
         journal->offset + RECORD_HEADER_BYTES > journal->limit)
         return;
     record_seal(journal->current->map + journal->offset, 0, operations, journal->next_sequence,
@@ -236,8 +237,15 @@ static enum status switch_segment(struct journal *journal, size_t size, bool use
     return STATUS_OK;
 }
 
+/* How many bytes may be appended until somebody has to look at the disk again (rule 18). */
+static uint64_t space_left(const struct journal *journal)
+{
+    uint64_t end = atomic_load_explicit(&journal->space_position, memory_order_acquire);
+    return end > journal->position ? end - journal->position : 0;
+}
+
 /* Sets `limit` anew; false when `size` bytes do not fit below it. */
-static bool find_room(struct journal *journal, size_t size)
+static bool find_room(struct journal *journal, size_t size, bool use_reserve)
 {
     struct segment *segment = journal->current;
     size_t limit = atomic_load_explicit(&segment->populated, memory_order_acquire);
@@ -257,6 +265,12 @@ static bool find_room(struct journal *journal, size_t size)
         return false;
     }
     size_t room = unsynced < UNSYNCED_HARD_BYTES ? UNSYNCED_HARD_BYTES - (size_t)unsynced : 0;
+    uint64_t space = space_left(journal);
+    if (space < size && !use_reserve) {
+        atomic_store(&journal->space_wanted, size);
+        return false;
+    }
+    if (room > space) room = (size_t)space;
     if (room < size) room = size;
     journal->limit = limit - journal->offset > room ? journal->offset + room : limit;
     return true;
@@ -274,18 +288,16 @@ static enum status reserve_slowly(struct journal *journal, size_t size, bool use
         freeze_if_asked(journal);
         return STATUS_IO_ERROR;
     }
-    if ((gate & GATE_FULL) && !use_reserve) {
+    if ((gate & (GATE_FULL | GATE_SHORT)) && !use_reserve) {
         need_space(journal);
-        journal_lock(journal);
-        enum status status = journal->prepare_error.code;
-        journal_unlock(journal);
+        enum status status = journal_health(journal, NULL);
         return status == STATUS_OK ? STATUS_AGAIN : status;
     }
     if (journal->offset + size > journal->current->bytes) {
         enum status status = switch_segment(journal, size, use_reserve);
         if (status != STATUS_OK) return status;
     }
-    return find_room(journal, size) ? STATUS_OK : need_space(journal);
+    return find_room(journal, size, use_reserve) ? STATUS_OK : need_space(journal);
 }
 
 enum status journal_reserve(struct journal *journal, size_t payload_bytes, bool use_reserve,
@@ -388,7 +400,7 @@ uint64_t journal_payload_checksum(const struct journal *journal, struct slice pa
 void journal_append_end_mark(struct journal *journal)
 {
     if (journal->offset + RECORD_HEADER_BYTES > journal->limit)
-        find_room(journal, RECORD_HEADER_BYTES);
+        find_room(journal, RECORD_HEADER_BYTES, true);
     append_mark(journal, RECORD_OPERATIONS_END);
     journal_end_turn(journal);
 }

@@ -41,7 +41,7 @@ struct journal_metrics {
     struct counter reserve_stalls; /* loop: no space was ready */
     struct histogram append_seconds, sync_seconds;
     struct gauge segments, bytes_on_disk, appended_sequence, synced_sequence, marked_sequence,
-        unmarked_bytes, last_sync_unix_ms;
+        unmarked_bytes, last_sync_unix_ms, free_disk_bytes, needed_disk_bytes, disk_is_short;
 };
 extern const struct metric_table journal_metric_table;
 
@@ -178,11 +178,22 @@ void journal_set_marked(struct journal *journal, uint64_t sequence);
 /* Appended but not yet marked, in bytes (any thread). */
 uint64_t journal_unmarked_bytes(const struct journal *journal);
 
-/* The reserve file (rule 18): given up when the disk is full so that deletes and the store's own
- * work can go on; made again by the sync thread when space is back. Any thread. */
-void journal_give_up_reserve(struct journal *journal);
-/* Free bytes of the file system that the journal is on, as the sync thread last saw them. */
+/* --- free space (rule 18) --- */
+
+/* While less is free on the file system than applying the journal may take, appends that may not use
+ * the reserve get STATUS_NO_SPACE, and no writer is paused. It is looked at each second while something
+ * is appended, and four times a second while it is so. */
+bool journal_disk_is_short(const struct journal *journal); /* any thread */
+/* Any thread: what the store needs free for its own work, beside what is appended. */
+void journal_set_store_need(struct journal *journal, uint64_t bytes);
+/* Any thread: what should be free so that all that is unmarked can be applied. */
+uint64_t journal_needed_disk_bytes(const struct journal *journal);
+/* Free bytes of the file system that the journal is on: as last seen, and (may block) as of now. */
 uint64_t journal_free_disk_bytes(const struct journal *journal);
+uint64_t journal_measure_free_bytes(struct journal *journal);
+/* The reserve file: given up when the disk is full so that deletes and the store's own work can go
+ * on; made again by the prepare thread when space is back. Any thread. */
+void journal_give_up_reserve(struct journal *journal);
 
 /* For tests and diagnosis: "mmap" or "write", as decided. */
 const char *journal_io_name(const struct journal *journal);

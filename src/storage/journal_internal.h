@@ -5,7 +5,8 @@
  *   loop thread      journal.c           appends; switches segments
  *   sync thread      journal_sync.c      syncs, journal_replace.c when a sync has failed
  *   write thread     journal_sync.c      mode write only: writes what the loop appended
- *   prepare thread   journal_prepare.c   populates ahead, frees, prepares; reserve file, free space
+ *   prepare thread   journal_prepare.c   populates ahead, frees, prepares
+ *                    journal_space.c     free space, reserve file
  *   any              journal_reader.c
  *   before these     journal_recovery.c, journal_start.c
  *
@@ -33,6 +34,7 @@ enum {
     SYNC_LATE_US = 2000000,
     RETRY_US = 250000,       /* preparing, while somebody needs it */
     SLOW_RETRY_US = 2000000, /* while nobody does */
+    SPACE_LOOK_US = 1000000, /* at the free space, while writes come; while it is short: RETRY_US */
     FIRST_PAUSE_US = 50000   /* between attempts to make a failed sync good; doubled each time */
 };
 
@@ -40,7 +42,8 @@ enum journal_gate { /* why the loop must not append; bits */
     GATE_CLOSED = 1 << 0, /* no run */
     GATE_FAILED = 1 << 1, /* a sync failed: see journal_replace.c */
     GATE_FROZEN = 1 << 3, /* with FAILED: the loop keeps its hands off until both are cleared */
-    GATE_FULL = 1 << 2    /* preparing fails, and only what is kept for deletes is left */
+    GATE_FULL = 1 << 2,   /* preparing fails, and only what is kept for deletes is left */
+    GATE_SHORT = 1 << 4   /* less is free than applying the journal may take; deletes pass both */
 };
 
 enum journal_event_bits {
@@ -75,8 +78,10 @@ struct journal {
     bool is_shared; /* mode mmap */
     bool is_running;
     bool accepts_damage; /* journal_repair.c: damage ends the journal like a torn end */
-    bool was_locked, reserve_is_made; /* prepare thread, */
-    int64_t reserve_again_us;         /* too */
+    /* Prepare thread: */
+    bool was_locked, reserve_is_made, reserve_is_known;
+    int64_t reserve_again_us;
+    uint64_t looked_position;
     uint64_t next_file_id; /* prepare thread */
     double ticks_per_us;
     int64_t retry_us, first_pause_us; /* as above; shorter in tests */
@@ -100,6 +105,7 @@ struct journal {
     _Atomic size_t wanted_bytes;    /* a record that no ready segment takes, with header */
     _Atomic size_t populate_wanted; /* offset in the current segment, */
     _Atomic size_t populate_next;   /* and in the one that comes after it */
+    _Atomic size_t space_wanted;    /* a record that space_position keeps out: look again */
     _Atomic bool wait_seen;         /* somebody was told to wait: on_space is owed */
     _Atomic bool is_closing;
     _Atomic int64_t needed_us;      /* when space was last missed */
@@ -111,7 +117,9 @@ struct journal {
     _Atomic int64_t good_sync_began_us;
     _Atomic unsigned gate;
     _Atomic uint64_t marked_sequence, marked_position;
-    _Atomic uint64_t free_disk_bytes;
+    _Atomic uint64_t free_disk_bytes, store_need_bytes;
+    _Atomic uint64_t space_position; /* up to it what was free at the last look is enough */
+    _Atomic int64_t looked_us; /* at the free space */
 
     /* --- threads --- */
     struct event sync_event, write_event, prepare_event;
@@ -128,6 +136,7 @@ struct journal {
     uint64_t next_number;
     struct error sync_error;    /* while GATE_FAILED */
     struct error prepare_error; /* code OK: preparing works */
+    struct error space_error;   /* while GATE_SHORT */
 
     struct journal_letter *letter;
     struct mailbox *home;
@@ -206,5 +215,13 @@ char *journal_new_path(struct journal *journal, const char *ending);
 enum status journal_prepare_segment(struct journal *journal, size_t bytes, struct segment **out,
                                     struct error *error);
 void journal_update_gauges(struct journal *journal);
+
+/* journal_space.c: prepare thread and start-up */
+/* Whether `bytes` more may be taken from the disk. STATUS_NO_SPACE says why not. */
+enum status journal_check_space(struct journal *journal, size_t bytes, struct error *error);
+/* Looks, opens or closes the gate, makes or removes the reserve file; when it is time for that.
+ * Returns for how long it may be left alone; < 0: until something is appended. */
+int64_t journal_mind_space(struct journal *journal);
+int journal_remove_reserve(struct journal *journal);
 
 #endif

@@ -96,6 +96,12 @@ static const struct metric metrics[] = {
      "journal_unmarked_bytes", "Bytes of records that are not yet durable in LevelDB."},
     {"kelvin_journal_last_sync_unix_milliseconds", METRIC_GAUGE, FIELD(last_sync_unix_ms),
      "milliseconds", "journal_last_sync_unix_ms", "When the last sync ended, since 1970."},
+    {"kelvin_journal_free_disk_bytes", METRIC_GAUGE, FIELD(free_disk_bytes), "bytes",
+     "journal_free_disk_bytes", "Free bytes of the file system, as last seen."},
+    {"kelvin_journal_needed_disk_bytes", METRIC_GAUGE, FIELD(needed_disk_bytes), "bytes",
+     "journal_needed_disk_bytes", "Bytes that must be free; with less, writes get -MISCONF."},
+    {"kelvin_journal_disk_is_short", METRIC_GAUGE, FIELD(disk_is_short), "",
+     "journal_disk_is_short", "1: the disk is nearly full, only deletes are taken."},
 };
 
 const struct metric_table journal_metric_table = {

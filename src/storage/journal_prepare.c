@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
  * The prepare thread: populates pages ahead of the append position, retires segments that are
- * marked, keeps prepared segments ready, minds the reserve file and the free space. It sleeps
- * without a timeout while there is nothing to do and nothing fails.
+ * marked, keeps prepared segments ready, minds the free space (journal_space.c). It sleeps
+ * without a timeout while nothing is appended and nothing fails.
  *
  * A retired segment's header page is made blank and synced before the next one's is (the chain on
  * disk never gets a hole) and before it is used again or unlinked. It is not retired before its
@@ -109,6 +109,8 @@ static enum status retire_one(struct journal *journal, struct segment *segment,
     }
     journal_lock(journal);
     bool keep = !is_suspect && segment->bytes == journal->segment_bytes &&
+                (!journal_disk_is_short(journal) ||
+                 journal->ready.count + journal->free.count < journal->prepared_target) &&
                 journal->free.count < journal->prepared_target + FREE_MORE_THAN_READY;
     if (keep) segment_list_push(&journal->free, segment);
     journal_unlock(journal);
@@ -127,6 +129,20 @@ static enum status retire_marked(struct journal *journal, struct error *error)
     while (status == STATUS_OK && (segment = next_to_retire(journal)) != NULL)
         status = retire_one(journal, segment, error);
     return status;
+}
+
+/* On a full disk only those that are ready are kept. */
+static void delete_spare(struct journal *journal)
+{
+    while (journal_disk_is_short(journal)) {
+        struct error error = {0};
+        journal_lock(journal);
+        bool is_spare = journal->ready.count >= journal->prepared_target;
+        struct segment *segment = is_spare ? segment_list_pop(&journal->free) : NULL;
+        journal_unlock(journal);
+        if (!segment) return;
+        delete_segment(journal, segment, true, &error);
+    }
 }
 
 /* --- preparing --- */
@@ -167,21 +183,6 @@ static enum status create_segment(struct journal *journal, size_t bytes, struct 
     return status;
 }
 
-/* What the reserve has given up is there for the store to be reopened with: no new segment may take
- * it, or nothing would ever be freed again. */
-static enum status leave_reserve(struct journal *journal, size_t bytes, struct error *error)
-{
-    uint64_t free_bytes = 0, kept = (uint64_t)journal->options->disk_reserve_bytes;
-    int moves;
-    if (journal->reserve_is_made || !atomic_load(&journal->reserve_given_up)) return STATUS_OK;
-    if (journal->files->free_bytes(journal->files->context, journal->folder, &free_bytes,
-                                   &moves) != 0 || free_bytes >= bytes + kept)
-        return STATUS_OK;
-    return error_set(error, STATUS_NO_SPACE,
-                     "the disk is full: of %llu bytes that are free, %llu are kept for deletes",
-                     (unsigned long long)free_bytes, (unsigned long long)kept);
-}
-
 enum status journal_prepare_segment(struct journal *journal, size_t bytes, struct segment **out,
                                     struct error *error)
 {
@@ -192,7 +193,7 @@ enum status journal_prepare_segment(struct journal *journal, size_t bytes, struc
     journal_unlock(journal);
     bool is_reused = segment != NULL;
     enum status status = STATUS_OK;
-    if (!is_reused) status = leave_reserve(journal, bytes, error);
+    if (!is_reused) status = journal_check_space(journal, bytes, error);
     if (!is_reused && status == STATUS_OK) status = create_segment(journal, bytes, &segment, error);
     if (status != STATUS_OK) return status;
     status = segment_map(journal->files, segment, journal->is_shared, error);
@@ -273,45 +274,6 @@ static bool prepare_one(struct journal *journal, struct error *error)
     return true;
 }
 
-/* --- the reserve file --- */
-
-static char *reserve_path(const struct journal *journal)
-{
-    size_t size = strlen(journal->folder) + sizeof "/reserve";
-    char *path = mem_alloc(size);
-    snprintf(path, size, "%s/reserve", journal->folder);
-    return path;
-}
-
-/* Unlinked when it was given up; made when there is space for it, a segment and as much again. */
-static bool mind_reserve(struct journal *journal)
-{
-    const struct journal_file_operations *files = journal->files;
-    uint64_t wanted = (uint64_t)journal->options->disk_reserve_bytes, free_bytes = 0;
-    int moves;
-    if (files->free_bytes(files->context, journal->folder, &free_bytes, &moves) == 0)
-        atomic_store(&journal->free_disk_bytes, free_bytes);
-    char *path = reserve_path(journal);
-    if (journal->reserve_is_made && atomic_load(&journal->reserve_given_up)) {
-        files->unlink(files->context, path);
-        journal->reserve_is_made = false;
-        journal->reserve_again_us = clock_monotonic_us() + SLOW_RETRY_US;
-    } else if (!journal->reserve_is_made && wanted > 0 &&
-               clock_monotonic_us() >= journal->reserve_again_us &&
-               free_bytes > 2 * wanted + journal->segment_bytes) {
-        int fd = files->open(files->context, path, O_RDWR | O_CREAT);
-        if (fd >= 0 && files->fallocate(files->context, fd, (off_t)wanted) == 0) {
-            journal->reserve_is_made = true;
-            atomic_store(&journal->reserve_given_up, false);
-        } else if (fd >= 0) {
-            files->unlink(files->context, path);
-        }
-        if (fd >= 0) files->close(files->context, fd);
-    }
-    mem_free(path);
-    return journal->reserve_is_made || wanted == 0;
-}
-
 /* --- the thread --- */
 
 /* What fails is not tried again at each wake-up, of which there are many when space is short. */
@@ -341,12 +303,12 @@ static int64_t prepare_round(struct journal *journal, struct prepare_pace *pace)
         if (prepare_one(journal, &error)) return 0;
         pace->prepare_at_us = now_us + journal->retry_us;
     }
-    bool has_reserve = mind_reserve(journal);
+    int64_t pause_us = journal_mind_space(journal), retry_us = journal->retry_us;
+    delete_spare(journal);
     journal_update_gauges(journal);
-    if (error.code != STATUS_OK || pace->is_retiring_failing)
-        return now_us - atomic_load(&journal->needed_us) < SLOW_RETRY_US ? journal->retry_us
-                                                                         : SLOW_RETRY_US;
-    return has_reserve ? -1 : SLOW_RETRY_US;
+    if (error.code == STATUS_OK && !pace->is_retiring_failing) return pause_us;
+    if (now_us - atomic_load(&journal->needed_us) >= SLOW_RETRY_US) retry_us = SLOW_RETRY_US;
+    return pause_us >= 0 && pause_us < retry_us ? pause_us : retry_us;
 }
 
 void journal_prepare_run(void *argument)

@@ -157,15 +157,8 @@ static enum status prepare_first(struct journal *journal, struct segment **out,
                          (wanted == JOURNAL_IO_AUTO && mapping_is_safe(journal));
     journal->was_locked = true;
     enum status status = journal_prepare_segment(journal, journal->segment_bytes, out, error);
-    if (status == STATUS_NO_SPACE) {
-        size_t size = strlen(journal->folder) + sizeof "/reserve";
-        char *path = mem_alloc(size);
-        snprintf(path, size, "%s/reserve", journal->folder);
-        int result = journal->files->unlink(journal->files->context, path);
-        mem_free(path);
-        if (result == 0)
-            status = journal_prepare_segment(journal, journal->segment_bytes, out, error);
-    }
+    if (status == STATUS_NO_SPACE && journal_remove_reserve(journal) == 0)
+        status = journal_prepare_segment(journal, journal->segment_bytes, out, error);
     if (status != STATUS_OK) return status;
     struct segment *segment = *out;
     if (journal->is_shared) {
@@ -335,12 +328,13 @@ enum status journal_start_run(struct journal *journal, uint64_t store_id, uint64
     reuse_old_segments(journal);
     calibrate_ticks(journal);
     journal->is_running = true;
+    journal_mind_space(journal); /* before the first append */
     status = start_threads(journal, error);
     if (status != STATUS_OK) {
         journal->is_running = false;
         return status;
     }
-    atomic_store(&journal->gate, 0u);
+    atomic_fetch_and(&journal->gate, ~(unsigned)GATE_CLOSED);
     return STATUS_OK;
 }
 

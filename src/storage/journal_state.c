@@ -93,10 +93,12 @@ void journal_request_sync(struct journal *journal)
 enum status journal_health(const struct journal *journal, struct error *error)
 {
     unsigned gate = atomic_load_explicit(&journal->gate, memory_order_acquire);
-    if ((gate & (GATE_FAILED | GATE_FULL)) == 0) return STATUS_OK;
+    if ((gate & (GATE_FAILED | GATE_FULL | GATE_SHORT)) == 0) return STATUS_OK;
     struct journal *locked = (struct journal *)(uintptr_t)journal; /* the lock is not const */
     journal_lock(locked);
-    struct error copy = gate & GATE_FAILED ? journal->sync_error : journal->prepare_error;
+    struct error copy = gate & GATE_FAILED  ? journal->sync_error
+                        : gate & GATE_SHORT ? journal->space_error
+                                            : journal->prepare_error;
     journal_unlock(locked);
     if (copy.code != STATUS_OK && error) *error = copy;
     return copy.code;
@@ -126,20 +128,26 @@ static bool sync_is_late(const struct journal *journal)
     return clock_monotonic_us() - since > SYNC_LATE_US;
 }
 
+/* On a full disk nobody waits for room: writers get the error, deletes the last segments. */
+static bool is_over_limit(const struct journal *journal)
+{
+    return journal_unmarked_bytes(journal) >= max_bytes(journal) && !journal_disk_is_short(journal);
+}
+
 bool journal_must_wait(const struct journal *journal)
 {
-    if (journal_unmarked_bytes(journal) < max_bytes(journal) && !sync_is_late(journal))
-        return false;
+    if (!is_over_limit(journal) && !sync_is_late(journal)) return false;
     struct journal *mutable = (struct journal *)(uintptr_t)journal;
     if (atomic_exchange(&mutable->wait_seen, true)) return true;
     /* Whoever ends the pause looks at wait_seen; had that just happened, nobody would. */
-    return journal_unmarked_bytes(journal) >= max_bytes(journal) || sync_is_late(journal);
+    return is_over_limit(journal) || sync_is_late(journal);
 }
 
 unsigned journal_fill_percent(const struct journal *journal)
 {
     uint64_t percent = journal_unmarked_bytes(journal) * 100 / max_bytes(journal);
-    return percent > 100 ? 100 : (unsigned)percent;
+    unsigned most = journal_disk_is_short(journal) ? 99 : 100; /* see is_over_limit */
+    return percent > most ? most : (unsigned)percent;
 }
 
 uint64_t journal_unmarked_bytes(const struct journal *journal)
@@ -184,17 +192,6 @@ void journal_set_marked(struct journal *journal, uint64_t sequence)
     gauge_set(&journal->metrics->unmarked_bytes, (int64_t)journal_unmarked_bytes(journal));
     if (frees) event_raise(&journal->prepare_event);
     if (atomic_exchange(&journal->wait_seen, false)) journal_post(journal, EVENT_SPACE);
-}
-
-void journal_give_up_reserve(struct journal *journal)
-{
-    atomic_store(&journal->reserve_given_up, true);
-    event_raise(&journal->prepare_event);
-}
-
-uint64_t journal_free_disk_bytes(const struct journal *journal)
-{
-    return atomic_load_explicit(&journal->free_disk_bytes, memory_order_relaxed);
 }
 
 const char *journal_io_name(const struct journal *journal)

@@ -43,6 +43,8 @@ void journal_announce_synced(struct journal *journal, uint64_t sequence)
     journal_unlock(journal);
     if (on_synced) on_synced(context);
     journal_post(journal, EVENT_SYNCED);
+    if (clock_monotonic_us() - atomic_load(&journal->looked_us) >= SPACE_LOOK_US)
+        event_raise(&journal->prepare_event); /* looks at the free space while writes come */
 }
 
 static size_t syncable_end(const struct journal *journal, const struct segment *segment)

@@ -431,13 +431,23 @@ static int write_all(int fd, const char *data, size_t size)
 }
 
 /* On a small file system a sixteenth of it. */
+static uint64_t kept_free(const struct statvfs *info)
+{
+    uint64_t share = (uint64_t)info->f_blocks * info->f_frsize / 16;
+    return share < FREE_FOR_OPENING_BYTES ? share : FREE_FOR_OPENING_BYTES;
+}
+
+uint64_t leveldb_files_kept_free(const char *folder)
+{
+    struct statvfs info;
+    return statvfs(folder, &info) == 0 ? kept_free(&info) : 0;
+}
+
 static int leave_space_for_opening(int fd, size_t size)
 {
     struct statvfs info;
     if (fstatvfs(fd, &info) != 0) return 0;
-    uint64_t kept = (uint64_t)info.f_blocks * info.f_frsize / 16;
-    if (kept > FREE_FOR_OPENING_BYTES) kept = FREE_FOR_OPENING_BYTES;
-    return (uint64_t)info.f_bavail * info.f_frsize < size + kept ? ENOSPC : 0;
+    return (uint64_t)info.f_bavail * info.f_frsize < size + kept_free(&info) ? ENOSPC : 0;
 }
 
 static int sync_folder_of(const char *path)

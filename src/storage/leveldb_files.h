@@ -61,6 +61,9 @@ void leveldb_files_schedule(struct leveldb_files *files, void (*function)(void *
 
 /* --- for the engine --- */
 
+/* How much of the folder's file system tables leave free (a store can be opened on what is left). */
+uint64_t leveldb_files_kept_free(const char *folder);
+
 /* How many memtable switches were seen: 0 is the memtable of the open itself. */
 uint64_t leveldb_files_switches(struct leveldb_files *files);
 /* Memtables numbered below it are in synced tables that a synced MANIFEST names. */

@@ -198,10 +198,10 @@ enum status range_add(struct range *range, const struct journal_record *record, 
     return STATUS_OK;
 }
 
-bool range_is_full(const struct range *range, uint64_t limit_bytes)
+bool range_is_full(const struct range *range, uint64_t limit_bytes, uint64_t limit_item_bytes)
 {
     uint64_t items = range->lists[RANGE_KEYS].count + range->lists[RANGE_ELEMENTS].count;
-    return range->bytes >= limit_bytes || items * RANGE_ITEM_BYTES >= limit_bytes ||
+    return range->bytes >= limit_bytes || items * RANGE_ITEM_BYTES >= limit_item_bytes ||
            range->database_count >= RANGE_MAX_DATABASES || range->map_count >= RANGE_MAX_MAPS;
 }
 

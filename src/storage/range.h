@@ -76,8 +76,8 @@ void range_free(struct range *range);
  * STATUS_CORRUPT: not what the loop wrote. */
 enum status range_add(struct range *range, const struct journal_record *record, uint64_t after,
                       uint64_t claims_after, struct error *error);
-/* Nothing more fits in: bytes or the memory to sort them have reached `limit_bytes`. */
-bool range_is_full(const struct range *range, uint64_t limit_bytes);
+/* Nothing more fits in: bytes, or the memory to sort them, have reached their limit. */
+bool range_is_full(const struct range *range, uint64_t limit_bytes, uint64_t limit_item_bytes);
 
 void range_sort(struct range *range);
 

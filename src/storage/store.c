@@ -20,7 +20,7 @@
 
 /* A handle that was replaced: waits for the jobs on it. */
 struct replaced {
-    struct engine *engine;
+    struct engine *engine; /* NULL: could not be opened */
     uint32_t number;
     struct replaced *next;
 };
@@ -329,7 +329,7 @@ void store_close(struct store *store)
     while (store->replaced) {
         struct replaced *replaced = store->replaced;
         store->replaced = replaced->next;
-        engine_unref(replaced->engine); /* the next start unlinks the folder */
+        if (replaced->engine) engine_unref(replaced->engine); /* the next start unlinks the folder */
         mem_free(replaced);
     }
     if (store->closing) engine_unref(store->closing);
@@ -462,8 +462,13 @@ enum status store_replace(struct store *store, const uint64_t *db_ids, uint64_t 
         mem_free(meta.db_ids);
         return error_add_context(error, status, "cannot make a fresh store");
     }
+    struct engine *before = exchange_engine(store, engine);
+    if (!before) { /* was closed; jobs may still hold it */
+        before = store->closing;
+        store->closing = NULL;
+    }
     struct replaced *replaced = mem_alloc(sizeof *replaced);
-    *replaced = (struct replaced){exchange_engine(store, engine), store->number, store->replaced};
+    *replaced = (struct replaced){before, store->number, store->replaced};
     store->replaced = replaced;
     store->number = number;
     mem_free(store->meta.db_ids);
@@ -476,11 +481,11 @@ bool store_remove_replaced(struct store *store)
     struct replaced **link = &store->replaced;
     while (*link) {
         struct replaced *replaced = *link;
-        if (!is_last_reference(replaced->engine)) {
+        if (replaced->engine && !is_last_reference(replaced->engine)) {
             link = &replaced->next;
             continue;
         }
-        engine_unref(replaced->engine);
+        if (replaced->engine) engine_unref(replaced->engine);
         store_remove_data_folder(store->folder, replaced->number);
         *link = replaced->next;
         mem_free(replaced);

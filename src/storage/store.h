@@ -76,7 +76,7 @@ void store_refuse(struct store *store, enum status status, const char *text);
 /* Lets readers in (again): all that they had seen is there. */
 void store_publish(struct store *store);
 /* FLUSHALL (rule 17): a fresh folder with this map and marker takes the place of the current one,
- * which is unlinked when the last job on it has ended. On failure either of the two is the one that
+ * which need not be open, and is unlinked when the last job on it has ended. On failure either of the two is the one that
  * counts: reopen. `db_ids` as in store_meta. */
 enum status store_replace(struct store *store, const uint64_t *db_ids, uint64_t marker,
                           struct error *error);

@@ -28,6 +28,7 @@ struct journal {
     _Atomic uint64_t appended, synced, marked, bytes, marked_bytes;
     _Atomic unsigned fill_percent, sync_requests, reserves_given_up;
     _Atomic bool syncs_fail; /* a request does nothing */
+    _Atomic uint64_t free_bytes, needed_bytes; /* of the disk */
     void (*on_synced)(void *context);
     void *on_synced_context;
 };
@@ -117,6 +118,27 @@ uint64_t journal_unmarked_bytes(const struct journal *journal)
 unsigned journal_fill_percent(const struct journal *journal)
 {
     return journal->fill_percent;
+}
+
+bool journal_disk_is_short(const struct journal *journal)
+{
+    return atomic_load(&journal->free_bytes) < atomic_load(&journal->needed_bytes);
+}
+
+uint64_t journal_measure_free_bytes(struct journal *journal)
+{
+    return atomic_load(&journal->free_bytes);
+}
+
+uint64_t journal_needed_disk_bytes(const struct journal *journal)
+{
+    return atomic_load(&journal->needed_bytes);
+}
+
+void journal_set_store_need(struct journal *journal, uint64_t bytes)
+{
+    (void)journal;
+    (void)bytes;
 }
 
 void journal_give_up_reserve(struct journal *journal)
