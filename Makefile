@@ -6,6 +6,7 @@
 #   make unit         unit tests alone (TESTS=tests/unit/base: only those below that folder)
 #   make lint         layer check, clang-tidy, cppcheck, shellcheck
 #   make bench        compare the speed with redis-server's (BENCH="--quick")
+#   make instructions count the instructions of a request against limits (BENCH="--top 20")
 #   make torture      crash and fault tests that take long
 #   make fuzz         fuzz the parsers (FUZZ_SECONDS=30 each)
 #   make install      PREFIX=/usr/local DESTDIR=   (make uninstall takes it away again)
@@ -107,7 +108,7 @@ LOAD_MAIN  := $(OUT)/tests/bench/load/main.c.o
 LOAD_PARTS := $(filter-out $(LOAD_MAIN),$(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/bench/load/*.c))))
 TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c))) $(LOAD_PARTS)
 
-.PHONY: all objects tests benches bench-tools fuzzers run test unit lint bench torture fuzz docs commands help install uninstall clean deps FORCE
+.PHONY: all objects tests benches bench-tools fuzzers run test unit lint bench instructions torture fuzz docs commands help install uninstall clean deps FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -116,7 +117,7 @@ all: objects $(if $(wildcard src/server/main.c),$(SERVER)) $(CHECK)
 objects: $(OBJECTS)
 tests: $(UNIT_TESTS) $(CLIENTS)
 benches: $(BENCHES) $(LOAD)
-bench-tools: benches
+bench-tools: $(LOAD)
 fuzzers: $(FUZZERS)
 
 $(SERVER): $(OBJECTS)
@@ -199,7 +200,11 @@ lint:
 	utils/lint.sh '$(OUR_CPPFLAGS)'
 
 bench: all benches
-	$(if $(wildcard tests/bench/run),tests/bench/run $(SERVER) $(BENCH),@echo "there is no tests/bench/run yet")
+	deps/install.sh test
+	tests/bench/run $(SERVER) $(BENCH)
+
+instructions: all $(LOAD)
+	tests/bench/instructions $(SERVER) $(BENCH)
 
 torture: all
 	tests/fault/run $(SERVER) --long

@@ -68,7 +68,7 @@ def bars(title, subtitle, rows, mark=None, mark_name=""):
         parts.append(text(left + max(high, value, needed or 0) * width + 6, y + 12, "%.2f" % value, size=11))
     if mark:
         parts.append(line(left + mark * width, head - 4, left + mark * width, bottom, INK, 1, "4 3"))
-    parts.append(text(left, bottom + 38, mark_name, size=11, color=PALE))
+    parts.append(text(16, bottom + 40, mark_name, size=11, color=PALE))
     return page(height, title, subtitle, parts)
 
 
