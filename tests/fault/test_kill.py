@@ -15,7 +15,7 @@ from load import Worker  # noqa: E402
 from attack import SMALL, begin_and_kill, note_seed, verify  # noqa: E402
 from world import Round, World  # noqa: E402
 
-ROUNDS = scaled(34, 3)  # in each of six modes
+ROUNDS = scaled(17, 3)  # in each of six modes, with each of two sets of options
 TINY = SMALL + ("--journal-segment-size", 65536, "--journal-max-size", "1mb", "--leveldb-write-buffer", 65536)
 MODES = [(policy, io) for policy in ("everysec", "always", "no") for io in ("mmap", "write")]
 
@@ -27,12 +27,12 @@ def more_load(server):
                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def rounds_of_kills(t, policy, io, options):
+def rounds_of_kills(t, policy, io, options, rounds):
     randomly = random.Random(note_seed("%s %s %s" % (policy, io, "tiny" if options is TINY else "small")))
     server = t.server("--appendfsync", policy, "--journal-io", io, *options)
     world, workers = World(), [Worker(9 + n, randomly.random(), depth=8, flush=False) for n in range(2)]
     total = 0
-    for number in range(ROUNDS):
+    for number in range(rounds):
         flushes = randomly.choice((0, 0.01)) if number else 0.01
         client = t.client(server, 120)
         one = Round(client, number, world, randomly, server.port, flushes=flushes)
@@ -60,15 +60,14 @@ def rounds_of_kills(t, policy, io, options):
             workers = [Worker(9 + n, randomly.random(), depth=8, flush=False) for n in range(2)]
         total += one.acknowledged
         client.close()
-    print("    %d rounds, %d writes acknowledged" % (ROUNDS, total))
+    print("    %d rounds, %d writes acknowledged" % (rounds, total))
     wait_until(server.is_alive, 1)
 
 
 def add(policy, io):
     def function(t):
-        rounds_of_kills(t, policy, io, SMALL if scaled(ROUNDS, random.randrange(2)) else TINY)
-        if scaled(True, False):
-            rounds_of_kills(t, policy, io, TINY)
+        for options in (SMALL, TINY) if scaled(True, False) else [random.SystemRandom().choice((SMALL, TINY))]:
+            rounds_of_kills(t, policy, io, options, ROUNDS)
     function.__name__ = "nothing_acknowledged_is_lost_by_kill_9_%s_%s" % (policy, io)
     test(function)
 
