@@ -121,10 +121,14 @@ static enum status examine_store(struct examination *examination, struct error *
     if (status == STATUS_OK) status = examine_journal(examination, error);
     if (status == STATUS_OK) status = examine_records(examination, error);
     if (status == STATUS_OK) status = examine_objects(examination, error);
+    if (status == STATUS_OK) status = examine_journal_losses(examination, error);
     if (status == STATUS_OK) status = examine_expiry(examination, error);
     if (status != STATUS_OK) return status;
     examine_names(examination);
     examine_counts(examination);
+    if (examination->rolls_back || (examination->brings_records && examination->store_is_bad))
+        report_note(examination->report, "the journal still has what was written from sequence %llu "
+                    "on; that is not lost", (unsigned long long)examination->marker + 1);
     if (table_set_is_damaged(examination->set)) examination->store_is_bad = true;
     return STATUS_OK;
 }
@@ -164,6 +168,8 @@ void examination_free(struct examination *examination)
     table_set_close(examination->set);
     mem_free(examination->databases);
     sorter_destroy(examination->pending);
+    sorter_destroy(examination->replayed);
+    id_list_free(&examination->journal_keys);
     sorter_destroy(examination->heads);
     sorter_destroy(examination->objects);
     sorter_destroy(examination->garbage);

@@ -4,6 +4,10 @@
  * wrong; what must be compared in another order than it lies in (heads and chunks, keys and expiry
  * records) goes through sorters. One thread; never writes into the data folder.
  *
+ * Where the store is damaged and the journal is not, the repair has the server apply the journal from its
+ * beginning: what it still has is not lost. (Operations say what is, not what changes, so that may be
+ * done as often as one likes; but for SWAPDB.)
+ *
  * What a crash leaves on purpose is no finding: operations of the journal beyond the store's marker
  * are applied again at the next start, and part of them may be in LevelDB already, so the objects
  * and databases that they name ("pending") may be in any state. */
@@ -24,6 +28,7 @@ struct id_list {
 };
 void id_list_add(struct id_list *list, uint64_t id); /* at or above all before */
 bool id_list_has(const struct id_list *list, uint64_t id);
+bool id_list_take(struct id_list *list, uint64_t id); /* takes it out; false: it was not in */
 void id_list_free(struct id_list *list);
 
 enum { DATABASE_UNMAPPED = -1 };
@@ -50,7 +55,11 @@ struct examination {
     bool journal_is_bad; /* the server would refuse it; it is to be written anew */
     uint64_t end;        /* last sequence that the journal can bring, or that the store has */
     bool brings_records; /* some above the marker */
-    struct sorter *pending; /* object ids */
+    struct sorter *pending;  /* object id -> length, of operations above the marker */
+    struct sorter *replayed; /* the same of operations that the journal still has below it */
+    struct id_list journal_keys; /* hashes of the names of keys that it sets or deletes */
+    bool can_roll_back;      /* the store's marker may be moved back to where the journal begins */
+    bool rolls_back;         /* and is, since the store is damaged: `marker` is that place */
 
     struct table_set *set;
     bool has_format, has_store_id, has_marker;
@@ -84,13 +93,19 @@ bool database_is_kept(const struct database_view *database);
 /* "database 3" or "database id 1048590"; one text at a time. */
 const char *examination_database_text(struct examination *examination, uint64_t db_id);
 uint64_t expiry_hash(int64_t expire_at_ms, uint64_t db_id, struct slice key);
+uint64_t key_hash(uint64_t db_id, struct slice key);
+/* Whether applying the journal will say what the key is, whatever the store says. */
+bool examination_journal_has(const struct examination *examination, uint64_t db_id,
+                             struct slice key);
 static inline uint64_t chunks_of(uint64_t length)
 {
     return (length + CHUNK_BYTES - 1) / CHUNK_BYTES;
 }
 
-/* examine_journal.c: after the meta records are known. */
+/* examine_journal.c: after the meta records are known; names keys that the journal sets to objects that
+ * turned out to be bad. */
 enum status examine_journal(struct examination *examination, struct error *error);
+enum status examine_journal_losses(struct examination *examination, struct error *error);
 /* examine_meta.c */
 void examine_meta(struct examination *examination);
 void examine_counts(struct examination *examination);

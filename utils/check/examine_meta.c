@@ -100,7 +100,9 @@ static void take_count(struct examination *examination, const struct visible *at
 static void take_map(struct examination *examination, const struct visible *at, uint32_t number)
 {
     uint64_t db_id;
-    if (at->is_hidden || !take_number(examination, at, 8, &db_id)) {
+    /* A hidden one is likely right; it is told that it may not be. */
+    if (at->is_hidden) examination->map_is_bad = true;
+    if (!take_number(examination, at, 8, &db_id)) {
         examination->map_is_bad = true;
         return;
     }
@@ -195,11 +197,11 @@ void examine_meta(struct examination *examination)
 
 /* --- counts, when the keys have been counted --- */
 
-static bool rows_may_lack(struct examination *examination, uint64_t db_id)
+static bool rows_may_lack(struct examination *examination, uint64_t from_db_id, uint64_t to_db_id)
 {
     struct buffer from = {0}, to = {0};
-    record_count_name(&from, db_id, 0);
-    record_count_name(&to, db_id, COUNT_SLOTS);
+    record_count_name(&from, from_db_id, 0);
+    record_count_name(&to, to_db_id, COUNT_SLOTS);
     bool result =
         table_set_may_lack_between(examination->set, buffer_slice(&from), buffer_slice(&to));
     buffer_free(&from);
@@ -209,24 +211,29 @@ static bool rows_may_lack(struct examination *examination, uint64_t db_id)
 
 void examine_counts(struct examination *examination)
 {
+    const char *before = examination->brings_records ? ", before what the journal brings" : "";
     for (size_t i = 0; i < examination->database_count; i++) {
         struct database_view *database = &examination->databases[i];
         if (database->is_garbage || database->number == DATABASE_UNMAPPED) continue;
         const char *text = examination_database_text(examination, database->db_id);
-        if (database->is_uncounted || rows_may_lack(examination, database->db_id)) {
+        if (database->is_uncounted ||
+            rows_may_lack(examination, database->db_id, database->db_id)) {
             if (database->keys == 0 && database->counted_keys == 0) continue;
             report_finding(examination->report,
                            "%s: its count cannot be read, so that it is not known how many keys "
-                           "are lost; %lld can be served", text, (long long)database->keys);
+                           "are lost; %lld can be served%s", text, (long long)database->keys, before);
             examination->store_is_bad = true;
         } else if (database->counted_keys != database->keys ||
                    database->counted_expiring != database->expiring) {
             report_finding(examination->report,
                            "%s: %lld keys are counted (%lld of them expire), %lld can be served "
-                           "(%lld of them expire)", text, (long long)database->counted_keys,
+                           "(%lld of them expire)%s", text, (long long)database->counted_keys,
                            (long long)database->counted_expiring, (long long)database->keys,
-                           (long long)database->expiring);
+                           (long long)database->expiring, before);
             examination->store_is_bad = true;
         }
     }
+    if (rows_may_lack(examination, 0, UINT64_MAX))
+        report_finding(examination->report, "counts cannot be read: of a database that is not named "
+                       "here it is not known how many keys are lost");
 }

@@ -19,7 +19,8 @@ void id_list_add(struct id_list *list, uint64_t id)
     list->ids[list->count++] = id;
 }
 
-bool id_list_has(const struct id_list *list, uint64_t id)
+/* The place of the first at or above `id`. */
+static size_t find(const struct id_list *list, uint64_t id)
 {
     size_t low = 0, high = list->count;
     while (low < high) {
@@ -27,7 +28,21 @@ bool id_list_has(const struct id_list *list, uint64_t id)
         if (list->ids[middle] < id) low = middle + 1;
         else high = middle;
     }
-    return low < list->count && list->ids[low] == id;
+    return low;
+}
+
+bool id_list_has(const struct id_list *list, uint64_t id)
+{
+    size_t at = find(list, id);
+    return at < list->count && list->ids[at] == id;
+}
+
+bool id_list_take(struct id_list *list, uint64_t id)
+{
+    size_t at = find(list, id);
+    if (at == list->count || list->ids[at] != id) return false;
+    memmove(list->ids + at, list->ids + at + 1, (--list->count - at) * sizeof *list->ids);
+    return true;
 }
 
 void id_list_free(struct id_list *list)
@@ -170,12 +185,18 @@ static uint64_t least_key(const struct stream *streams, size_t count)
 
 enum status examine_objects(struct examination *examination, struct error *error)
 {
-    enum { HEADS, OBJECTS, GARBAGE, PENDING, STREAMS };
+    enum { HEADS, OBJECTS, GARBAGE, PENDING, REPLAYED, STREAMS };
     struct sorter *sorters[STREAMS] = {examination->heads, examination->objects,
-                                       examination->garbage, examination->pending};
+                                       examination->garbage, examination->pending,
+                                       examination->replayed};
     struct stream streams[STREAMS] = {0};
     enum status status = STATUS_OK;
     examination->kept_objects = sorter_create(1 << 20);
+    if (table_set_is_damaged(examination->set) && examination->can_roll_back) {
+        examination->rolls_back = true;
+        examination->marker = examination->journal.base_sequence;
+        examination->brings_records = examination->end > examination->marker;
+    }
     for (int i = 0; status == STATUS_OK && i < STREAMS; i++)
         status = stream_begin(&streams[i], sorters[i], error);
     while (status == STATUS_OK) {
@@ -188,12 +209,14 @@ enum status examine_objects(struct examination *examination, struct error *error
         }
         if (status != STATUS_OK) break;
         object.keys = counts[HEADS];
-        object.length =
-            values[HEADS] > values[PENDING] ? values[HEADS] : values[PENDING];
+        object.length = values[HEADS];
+        if (values[PENDING] > object.length) object.length = values[PENDING];
+        if (values[REPLAYED] > object.length) object.length = values[REPLAYED];
         object.stored = counts[OBJECTS];
         object.end = values[OBJECTS];
         object.garbage = counts[GARBAGE];
         object.pending = counts[PENDING];
+        if (examination->rolls_back) object.pending += counts[REPLAYED];
         status = keep_object(examination, &object, error);
     }
     return status;
@@ -240,8 +263,9 @@ static void name_key(struct examination *examination, const struct visible *at)
         examination->store_is_bad = true;
     }
     if (record.has_object && id_list_has(&examination->bad_objects, record.object.object_id)) {
-        report_lost(examination->report, "key %s of %s: a part of its value cannot be read",
-                    report_quoted(key), text);
+        if (!examination_journal_has(examination, db_id, key))
+            report_lost(examination->report, "key %s of %s: a part of its value cannot be read",
+                        report_quoted(key), text);
         examination->store_is_bad = true;
         database->keys--;
         if (record.expire_at_ms != -1) database->expiring--;
@@ -277,6 +301,8 @@ static void name_expiry(struct examination *examination, const struct visible *a
     if (has_key(examination, buffer_slice(&name)))
         report_finding(examination->report, "key %s of %s has an expiry record for %lld, which is "
                        "not when it expires", report_quoted(key), text, (long long)expire_at_ms);
+    else if (examination_journal_has(examination, db_id, key))
+        ; /* comes back */
     else if (table_set_may_lack(examination->set, buffer_slice(&name)))
         report_lost(examination->report, "key %s of %s: only its expiry record is left",
                     report_quoted(key), text);

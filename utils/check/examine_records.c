@@ -22,6 +22,22 @@ uint64_t expiry_hash(int64_t expire_at_ms, uint64_t db_id, struct slice key)
     return hash;
 }
 
+uint64_t key_hash(uint64_t db_id, struct slice key)
+{
+    struct buffer name = {0};
+    record_key_name(&name, db_id, key);
+    uint64_t hash = hash_checksum(name.data, name.size, 0);
+    buffer_free(&name);
+    return hash;
+}
+
+bool examination_journal_has(const struct examination *examination, uint64_t db_id,
+                             struct slice key)
+{
+    return examination->journal_keys.count > 0 &&
+           id_list_has(&examination->journal_keys, key_hash(db_id, key));
+}
+
 static void say(struct walking *walking, struct slice name, const char *what)
 {
     report_finding(walking->examination->report, "%s: %s %s", walking->examination->data_folder,
@@ -109,6 +125,7 @@ static void take_key(struct walking *walking, const struct visible *at)
             add(walking, examination->garbage, record.object.object_id, 0);
         return;
     }
+    if (at->is_hidden && examination_journal_has(examination, db_id, key)) return;
     if (at->is_hidden) {
         report_lost(examination->report,
                     "key %s of %s: what is left may be an old value: a newer one, or its deletion, "
@@ -120,8 +137,9 @@ static void take_key(struct walking *walking, const struct visible *at)
     if (status != STATUS_OK) {
         say(walking, at->name, status == STATUS_UNSUPPORTED ? "is of a newer version"
                                                             : "holds no valid value");
-        report_lost(examination->report, "key %s of %s: its record is not valid",
-                    report_quoted(key), examination_database_text(examination, db_id));
+        if (!examination_journal_has(examination, db_id, key))
+            report_lost(examination->report, "key %s of %s: its record is not valid",
+                        report_quoted(key), examination_database_text(examination, db_id));
         return;
     }
     database->keys++;

@@ -44,10 +44,6 @@ static void replace(struct copying *copying, struct operation *operation)
     switch (operation->kind) {
     case OPERATION_PUT:
         if (!operation->has_object || !is_bad(copying, operation->object.object_id)) return;
-        report_lost(copying->examination->report,
-                    "key %s of %s: a part of its value cannot be read",
-                    report_quoted(operation->key),
-                    examination_database_text(copying->examination, operation->db_id));
         break;
     case OPERATION_DELETE:
         if (!is_bad(copying, operation->old_object_id)) return;
