@@ -115,7 +115,7 @@ TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c))) $(LOAD_
 # Before there is a main the layers can be built nevertheless.
 all: objects $(if $(wildcard src/server/main.c),$(SERVER)) $(CHECK)
 objects: $(OBJECTS)
-tests: $(UNIT_TESTS) $(CLIENTS)
+tests: $(UNIT_TESTS) $(CLIENTS) $(LOAD)
 benches: $(BENCHES) $(LOAD)
 bench-tools: $(LOAD)
 fuzzers: $(FUZZERS)

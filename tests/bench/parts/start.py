@@ -125,8 +125,8 @@ class Watch(threading.Thread):
 
 
 def memory(bench):
-    """maxmemory 256mb while twenty times as much is written, overwritten and read; every value is checked."""
-    count = 100000 if bench.arguments.quick else 5000000
+    """maxmemory 256mb while twelve times as much is written, overwritten and read; every value is checked."""
+    count = 100000 if bench.arguments.quick else 3000000
     seconds = 2 if bench.arguments.quick else 20
     server = bench.server("kelvin", "--maxmemory", "256mb")
     data = ("-k", count, "-d", 1024)
