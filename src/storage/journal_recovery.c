@@ -44,9 +44,7 @@ struct recovery {
     size_t chain_count;
 };
 
-static const char advice[] = "nothing was changed; bring back a copy of the data folder, or cut the "
-                             "journal there, which loses what follows: kelvin-server "
-                             "--repair-journal DATA-FOLDER";
+static const char advice[] = "nothing was changed";
 
 /* --- files --- */
 
