@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "server/repair.h"
 #include "server/server.h"
 #include "server/version.h"
 #include "storage/store.h"
@@ -117,36 +118,6 @@ static int test_config(int argc, char **argv)
     return status == STATUS_OK ? 0 : 1;
 }
 
-static int repair_journal(int argc, char **argv)
-{
-    if (argc != 3) {
-        fputs("kelvin-server: --repair-journal needs the data folder\n", stderr);
-        return 1;
-    }
-    char folder[PATH_MAX];
-    struct journal_found found;
-    struct error damage = {0}, error = {0};
-    int lock_fd = -1;
-    snprintf(folder, sizeof folder, "%s/journal", argv[2]);
-    enum status status = STATUS_OK;
-    if (access(folder, R_OK | W_OK | X_OK) != 0)
-        status = error_set_errno(&error, errno, "cannot open '%s'", folder);
-    if (status == STATUS_OK) status = store_lock(argv[2], &lock_fd, &error);
-    if (status == STATUS_OK) status = journal_repair(folder, &found, &damage, &error);
-    if (lock_fd >= 0) store_unlock(lock_fd);
-    if (status != STATUS_OK) {
-        fprintf(stderr, "kelvin-server: %s\n", error.text);
-        return 1;
-    }
-    if (damage.code == STATUS_OK)
-        printf("%s: no damage found, nothing was changed\n", folder);
-    else
-        printf("%.*s\nthe journal was cut there; its last record ends at sequence %llu\n",
-               (int)strcspn(damage.text, ";"), damage.text,
-               (unsigned long long)found.last_sequence);
-    return 0;
-}
-
 /* True when the first argument was one of these; then `*exit_code` is set. */
 static bool answer_question(int argc, char **argv, int *exit_code)
 {
@@ -161,7 +132,7 @@ static bool answer_question(int argc, char **argv, int *exit_code)
     else if (strcmp(word, "--commands-page") == 0)
         *exit_code = print_commands();
     else if (strcmp(word, "--repair-journal") == 0)
-        *exit_code = repair_journal(argc, argv);
+        *exit_code = repair_main(argc, argv);
     else if (strcmp(word, "--test-config") == 0)
         *exit_code = test_config(argc, argv);
     else

@@ -199,6 +199,24 @@ static void add_advice(const char *data_dir, struct error *error)
                    data_dir);
 }
 
+/* On a full disk the reserve makes room: all is opened again, since LevelDB takes no write after one
+ * that has failed. */
+static enum status open_again(struct opening *opening, const struct batch_writer_events *events,
+                              struct error *error)
+{
+    struct parts *parts = opening->parts;
+    log_write(LOG_WARNING, "the disk is full, the reserve is given up: %s", error->text);
+    atomic_store(&parts->loading_store, NULL);
+    batch_writer_destroy(parts->batch_writer);
+    store_close(parts->store);
+    parts->batch_writer = NULL;
+    parts->store = NULL;
+    journal_close(parts->journal, NULL);
+    parts->journal = NULL;
+    enum status status = open_all(opening, error);
+    return status == STATUS_OK ? recover(opening, events, error) : status;
+}
+
 enum status startup_run(struct parts *parts, const struct batch_writer_events *events,
                         bool *start_empty, struct error *error)
 {
@@ -207,6 +225,14 @@ enum status startup_run(struct parts *parts, const struct batch_writer_events *e
     (void)snprintf(opening.journal_dir, sizeof opening.journal_dir, "%s/journal", parts->data_dir);
     enum status status = open_all(&opening, error);
     if (status == STATUS_OK) status = recover(&opening, events, error);
+    if (status == STATUS_NO_SPACE && parts->journal && journal_drop_reserve(parts->journal))
+        status = open_again(&opening, events, error);
+    if (status == STATUS_NO_SPACE && parts->journal) {
+        uint64_t free_bytes = journal_measure_free_bytes(parts->journal);
+        error_add_context(error, status, "the disk is too full to start (%llu MB are free, %llu MB of "
+                          "journal are to be applied)", (unsigned long long)(free_bytes >> 20),
+                          (unsigned long long)(opening.found.bytes >> 20));
+    }
     if (status == STATUS_OK) *start_empty = is_empty(parts);
     if (status == STATUS_CORRUPT && error) add_advice(parts->data_dir, error);
     return status;

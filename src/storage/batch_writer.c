@@ -138,6 +138,14 @@ static enum status catch_up(struct batch_writer *writer, uint64_t last, struct e
     return status == STATUS_OK ? writer_checkpoint(writer, error) : status;
 }
 
+/* Rule 18, before the journal's run: its own figures are about that. */
+static bool is_short_of_disk(struct batch_writer *writer, uint64_t bytes)
+{
+    struct engine *engine = store_writer_engine(writer->store);
+    return journal_measure_free_bytes(writer->journal) <
+           bytes + bytes / 4 + engine_work_bytes(engine, bytes);
+}
+
 enum status batch_writer_recover(struct batch_writer *writer, const struct journal_found *found,
                                  const struct batch_writer_recovery *recovery,
                                  struct error *error)
@@ -149,6 +157,7 @@ enum status batch_writer_recover(struct batch_writer *writer, const struct journ
     writer->recovery_from = writer->position;
     writer->recovery_to = last;
     writer->again_up_to = last;
+    writer->full_disk = is_short_of_disk(writer, found->bytes);
     enum status status = catch_up(writer, last, error);
     if (status == STATUS_OK) {
         note_start_counts(writer);
@@ -157,6 +166,7 @@ enum status batch_writer_recover(struct batch_writer *writer, const struct journ
     journal_reader_destroy(writer->reader);
     writer->reader = NULL;
     writer->recovery = NULL;
+    writer->full_disk = false;
     return status;
 }
 

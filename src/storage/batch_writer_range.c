@@ -28,6 +28,8 @@ bool writer_is_again(const struct batch_writer *writer)
 static bool is_full(const struct batch_writer *writer)
 {
     uint64_t bytes = (uint64_t)option_now(&writer->options->batch_writer_range_bytes);
+    if (writer->recovery && bytes < writer->recovery->range_bytes)
+        bytes = writer->recovery->range_bytes;
     if (!writer->full_disk) return range_is_full(&writer->range, bytes, bytes);
     return range_is_full(&writer->range, UINT64_MAX,
                          bytes < FULL_DISK_ITEM_BYTES ? FULL_DISK_ITEM_BYTES : bytes);

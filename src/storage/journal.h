@@ -194,6 +194,8 @@ uint64_t journal_measure_free_bytes(struct journal *journal);
 /* The reserve file: given up when the disk is full so that deletes and the store's own work can go
  * on; made again by the prepare thread when space is back. Any thread. */
 void journal_give_up_reserve(struct journal *journal);
+/* Start-up, before the run: removes it now; false when there is none. */
+bool journal_drop_reserve(struct journal *journal);
 
 /* For tests and diagnosis: "mmap" or "write", as decided. */
 const char *journal_io_name(const struct journal *journal);

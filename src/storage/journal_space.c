@@ -55,12 +55,6 @@ bool journal_disk_is_short(const struct journal *journal)
     return atomic_load_explicit(&journal->gate, memory_order_acquire) & (GATE_SHORT | GATE_FULL);
 }
 
-void journal_give_up_reserve(struct journal *journal)
-{
-    atomic_store(&journal->reserve_given_up, true);
-    event_raise(&journal->prepare_event);
-}
-
 /* What is to be free in place of the reserve file. */
 static uint64_t missing_reserve(const struct journal *journal)
 {
@@ -109,6 +103,17 @@ static void set_short(struct journal *journal, bool is_short, const struct error
     journal_post(journal, EVENT_HEALTH | EVENT_SPACE);
 }
 
+/* Writers are told at once; the next look, which follows, knows more. */
+void journal_give_up_reserve(struct journal *journal)
+{
+    struct error error = {0};
+    error_set(&error, STATUS_NO_SPACE, "the disk is full: the store could not be written");
+    set_short(journal, true, &error);
+    atomic_store(&journal->reserve_given_up, true);
+    atomic_store(&journal->looked_us, INT64_MIN / 2);
+    event_raise(&journal->prepare_event);
+}
+
 /* The loop may append as much as is free beyond what is needed, then it asks for another look: it
  * cannot fill a disk faster than we look. */
 static void look_at_space(struct journal *journal)
@@ -148,6 +153,11 @@ int journal_remove_reserve(struct journal *journal)
     mem_free(path);
     journal->reserve_is_made = false;
     return result;
+}
+
+bool journal_drop_reserve(struct journal *journal)
+{
+    return journal_remove_reserve(journal) == 0;
 }
 
 static void make_reserve(struct journal *journal, uint64_t bytes)

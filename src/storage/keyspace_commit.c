@@ -60,8 +60,8 @@ static void note_old_records(struct keyspace *keyspace, struct write_set *writes
 /* --- waiting --- */
 
 /* Whether writers have to wait now: an EXEC with a scan holds them (rule 8), the journal is full or its
- * sync late, or the batch writer does not keep up. */
-static bool must_wait(struct keyspace *keyspace, const struct access *access)
+ * sync late, or the batch writer does not keep up; on a full disk deletes do not wait for that. */
+static bool must_wait(struct keyspace *keyspace, const struct access *access, bool may_use_reserve)
 {
     if (keyspace->large) return true;
     if (keyspace->holder && keyspace->holder != access->waiter) return true;
@@ -69,7 +69,8 @@ static bool must_wait(struct keyspace *keyspace, const struct access *access)
         batch_writer_hurry(keyspace->parts.batch_writer);
         return true;
     }
-    if (throttle_must_wait(keyspace)) return true;
+    bool frees_disk = may_use_reserve && journal_disk_is_short(keyspace->parts.journal);
+    if (throttle_must_wait(keyspace) && !frees_disk) return true;
     /* First come, first served: who arrives now does not overtake those who wait. */
     return !keyspace->waking && !list_is_empty(&keyspace->space);
 }
@@ -221,7 +222,7 @@ enum status keyspace_commit(struct access *access, bool may_use_reserve, struct 
     size_t count = write_set_count(writes);
     if (count == 0) return STATUS_OK;
     ASSERT(access->base_sequence == journal_next_sequence(journal));
-    if (must_wait(keyspace, access)) {
+    if (must_wait(keyspace, access, may_use_reserve)) {
         if (keyspace->store_error.code == STATUS_OK || keyspace->holder || keyspace->large)
             return wait_for_space(access);
         return error_set(error, keyspace->store_error.code,

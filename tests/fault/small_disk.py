@@ -234,6 +234,16 @@ def filled_by_others(t, kind, megabytes, io, policy, how, size):
         elif how == "kill":
             scene.prober.stopping.set()
             scene.server.stop(signal.SIGKILL)
+            try:  # on a disk that is full it may say that it cannot
+                scene.server.start(60)
+                print("    it starts on the full disk", flush=True)
+                t.client(scene.server, 60).run("PING")
+            except RuntimeError:
+                expect(scene.server.process.wait(60), 1, "exit status")
+                said = scene.server.log_end(2)
+                assert "full" in said or "No space left" in said, said
+                print("    on the full disk it does not start: " + said.strip().split("\n")[-1], flush=True)
+            scene.server.stop(signal.SIGKILL)
         disk.give_back()
         if how == "kill":
             scene.server.start(60)
