@@ -104,21 +104,22 @@ void client_unpause(struct command_run *run)
     reply_ok(run->reply);
 }
 
-/* CLIENT UNBLOCK client-id [TIMEOUT | ERROR]. No command that blocks is there yet: nobody to wake.
- * */
+/* CLIENT UNBLOCK client-id [TIMEOUT | ERROR]. Of what blocks there is only WAIT yet. */
 void client_unblock(struct command_run *run)
 {
     int64_t id;
+    bool with_error = run->argc == 4 && argument_is(run->argv[3], "error");
     if (run->argc > 4) {
         argument_unknown(run);
         return;
     }
-    if (run->argc == 4 && !argument_is(run->argv[3], "timeout") &&
-        !argument_is(run->argv[3], "error")) {
+    if (run->argc == 4 && !with_error && !argument_is(run->argv[3], "timeout")) {
         reply_error(run->reply, "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
         return;
     }
-    if (run_get_integer(run, run->argv[2], &id)) reply_integer(run->reply, 0);
+    if (!run_get_integer(run, run->argv[2], &id)) return;
+    struct session *session = session_find((uint64_t)id);
+    reply_integer(run->reply, session && dispatch_unblock(session, with_error));
 }
 
 /* CLIENT TRACKING ON | OFF ... */

@@ -44,7 +44,6 @@ static void reply_text(struct command_run *run, struct buffer *text)
 void client_info(struct command_run *run)
 {
     struct buffer text = {0};
-    run->session->last_command = run->command;
     session_describe(run->session, &text, true, dispatch_time_ms());
     reply_text(run, &text);
 }
@@ -66,7 +65,6 @@ void client_list(struct command_run *run)
 {
     struct buffer text = {0};
     enum client_type type = TYPE_ALL;
-    run->session->last_command = run->command; /* what is shown of this one is this */
     if (run->argc > 3 && argument_is(run->argv[2], "id")) {
         if (list_by_id(run, &text))
             reply_text(run, &text);

@@ -29,7 +29,6 @@ enum command_flag {
     COMMAND_ASKING = 1 << 11,
     COMMAND_FAST = 1 << 12,
     COMMAND_NO_AUTH = 1 << 13,
-    COMMAND_MAY_REPLICATE = 1 << 14,
     COMMAND_NO_MULTI = 1 << 15,
     COMMAND_MOVABLEKEYS = 1 << 16,
     COMMAND_ALLOW_BUSY = 1 << 17,
@@ -39,6 +38,7 @@ enum command_flag {
     COMMAND_NEEDS_VALUES = 1 << 24, /* dispatch loads all its keys before the handler runs */
     COMMAND_FREES = 1 << 25,        /* may use the reserve when the disk is full (DEL, EXPIRE, FLUSH) */
     COMMAND_KELVIN = 1 << 26,       /* not in Redis */
+    COMMAND_MAY_REPLICATE = 1 << 14, /* CLIENT PAUSE WRITE stops it too, though it only reads */
     COMMAND_PROTECTED = 1 << 29,    /* only for whom server.is_permitted names */
     COMMAND_SYSCMD = 1 << 28,       /* COMMAND DOCS calls it a command for the system's own use */
     COMMAND_IN_MULTI = 1 << 27      /* runs at once inside MULTI (EXEC, DISCARD, WATCH, MULTI, QUIT, RESET) */

@@ -257,6 +257,7 @@ static bool is_http(struct slice name)
 static const struct command *accept_request(struct session *session, const struct request *request)
 {
     const struct command *command = request->row ? request->row : command_find(request->argv[0]);
+    session->last_command = NULL;
     if (!command) {
         if (is_http(request->argv[0])) {
             log_write(LOG_WARNING, "client %llu sends HTTP and is closed: a web page may be behind it",
@@ -275,6 +276,7 @@ static const struct command *accept_request(struct session *session, const struc
         }
         command = sub;
     }
+    session->last_command = command;
     if (may_run(session, command, request)) return command;
     counter_add(&command_stats(command)->rejected, 1);
     return NULL;
@@ -350,11 +352,14 @@ void dispatch_run_queued(struct command_run *run, const struct command *command,
     const struct slice *outer_argv = run->argv;
     struct reply_mark mark = reply_get_mark(run->reply);
     int64_t began_ns = state.last_ns ? state.last_ns : clock_monotonic_ns();
+    bool was_closing = run->session->closing;
     run->command = command;
     run->argc = argc;
     run->argv = argv;
     command->handler(run);
     if (!run->access.wait && !run->parked_custom) account_call(command, run->reply, mark, began_ns);
+    /* What ran before closed this client (CLIENT KILL): it gets no more. */
+    if (was_closing) reply_rollback(run->reply, mark);
     run->command = outer;
     run->argc = outer_argc;
     run->argv = outer_argv;
@@ -455,7 +460,6 @@ static enum dispatch_result execute(struct session *session, struct request *req
                     run.parked_custom && state.parking->reason == PARK_TIME ? PARK_TIME : PARK_DATA,
                     began_ns);
     if (run.access.depends_on > session->depends_on) session->depends_on = run.access.depends_on;
-    session->last_command = command;
     if (run.hits + run.misses > 0) keyspace_count_lookups(server.keyspace, run.hits, run.misses);
     if (result == RUN_COMMITS) {
         state.parking->reply_begin = mark;
@@ -488,7 +492,6 @@ static enum dispatch_result run_request(struct session *session, struct request 
     if (pause_stops(session, command)) return park(session, request, PARK_PAUSE, began_ns);
     if (is_queued(session, command)) {
         transaction_queue(session, command, request);
-        session->last_command = command;
         return DISPATCH_DONE;
     }
     return execute(session, request, command, began_ns);

@@ -87,6 +87,8 @@ bool run_wait_barrier(struct command_run *run, enum barrier_kind kind, bool relo
 /* Waits for some time (DEBUG SLEEP, WAIT). On the first run it parks (false: return); when the time has
  * passed the handler runs again and gets true. INT64_MAX: for ever. Not inside EXEC. */
 bool run_wait_time(struct command_run *run, int64_t milliseconds);
+/* After run_wait_time: CLIENT UNBLOCK asked for an error. */
+bool run_was_unblocked(const struct command_run *run);
 /* Parks and runs the handler again after some milliseconds, as often as it says so. */
 void run_wait_time_again(struct command_run *run, int64_t milliseconds);
 static inline unsigned run_database(const struct command_run *run)
@@ -126,8 +128,15 @@ void dispatch_unpause(void);
 bool dispatch_is_paused(bool *writes_only, int64_t *until_ms);
 /* A timer of the loop, each 10 ms or so while something waits on time (pauses). */
 void dispatch_cron(int64_t now_ms);
-/* Number of parked commands (INFO blocked...). */
+/* Number of parked commands. */
 size_t dispatch_parked_count(void);
+/* Whether the session's command waits, but not for a disk: CLIENT PAUSE, WAIT, DEBUG SLEEP. */
+bool dispatch_is_blocked(const struct session *session);
+/* How many sessions are blocked, and for how many of them WAIT ends by its time. */
+void dispatch_count_blocked(size_t *blocked, size_t *timed);
+/* CLIENT UNBLOCK: WAIT of that session ends soon, as if its time had passed or with an error. False: it
+ * is not in WAIT. */
+bool dispatch_unblock(struct session *session, bool with_error);
 /* The wall clock of this turn of the loop, milliseconds. Set by the loop once per turn. */
 void dispatch_set_time(int64_t now_ms);
 int64_t dispatch_time_ms(void);

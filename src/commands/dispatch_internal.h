@@ -29,6 +29,7 @@ struct parking {
     struct reply_mark reply_begin; /* PARK_COMMIT */
     /* What run_wait_barrier and run_wait_time need to know in the next run. */
     bool asked, answered;
+    enum { UNBLOCK_NONE, UNBLOCK_TIMEOUT, UNBLOCK_ERROR } unblock; /* CLIENT UNBLOCK */
 };
 
 /* --- dispatch_park.c --- */

@@ -49,6 +49,7 @@ struct parking *parking_take(void)
         waiter_init(&parking->waiter, woken);
     }
     parking->asked = parking->answered = false;
+    parking->unblock = UNBLOCK_NONE;
     parking->reason = PARK_DATA;
     parking->began_ns = 0;
     return parking;
@@ -94,14 +95,42 @@ void dispatch_cancel(struct session *session)
     if (session->parking) parking_give_back(session->parking);
 }
 
+/* DEBUG SLEEP waits for a time too, and so does what asks for its job's end. */
+static bool is_in_wait(const struct parking *parking)
+{
+    return parking->reason == PARK_TIME &&
+           command_find(parking->request->argv[0])->handler == server_wait;
+}
+
 bool dispatch_waits_for_others(const struct session *session)
 {
     const struct parking *parking = session->parking;
-    if (!parking) return false;
-    if (parking->reason == PARK_PAUSE) return true;
-    /* DEBUG SLEEP waits for a time too, and so does what asks for its job's end. */
-    return parking->reason == PARK_TIME &&
-           command_find(parking->request->argv[0])->handler == server_wait;
+    return parking && (parking->reason == PARK_PAUSE || is_in_wait(parking));
+}
+
+bool dispatch_is_blocked(const struct session *session)
+{
+    const struct parking *parking = session->parking;
+    return parking && (parking->reason == PARK_PAUSE || parking->reason == PARK_TIME);
+}
+
+void dispatch_count_blocked(size_t *blocked, size_t *timed)
+{
+    *blocked = *timed = 0;
+    LIST_FOR_EACH (node, &state.parked) {
+        const struct parking *parking = LIST_ENTRY(node, struct parking, node);
+        if (dispatch_is_blocked(parking->session)) (*blocked)++;
+        if (is_in_wait(parking) && parking->wake_ms != INT64_MAX) (*timed)++;
+    }
+}
+
+bool dispatch_unblock(struct session *session, bool with_error)
+{
+    struct parking *parking = session->parking;
+    if (!parking || !is_in_wait(parking) || parking->unblock != UNBLOCK_NONE) return false;
+    parking->unblock = with_error ? UNBLOCK_ERROR : UNBLOCK_TIMEOUT;
+    parking->wake_ms = 0;
+    return true;
 }
 
 size_t dispatch_parked_count(void)

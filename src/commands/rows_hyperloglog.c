@@ -19,7 +19,7 @@ static const struct command rows[] = {
          {.name = "key", .type = "key", .key_spec = 0},
          {.name = "element", .type = "string", .flags = "optional multiple", .key_spec = -1})},
     {.name = "pfcount", .handler = hyperloglog_pfcount, .arity = -2,
-     .flags = COMMAND_READONLY | COMMAND_NEEDS_VALUES,
+     .flags = COMMAND_READONLY | COMMAND_MAY_REPLICATE | COMMAND_NEEDS_VALUES,
      .first_key = 1, .last_key = -1, .key_step = 1,
      .categories = "@read @hyperloglog @slow",
      .group = "hyperloglog", .since = "2.8.9",

@@ -214,6 +214,11 @@ bool run_wait_time(struct command_run *run, int64_t milliseconds)
     return false;
 }
 
+bool run_was_unblocked(const struct command_run *run)
+{
+    return run_parking(run)->unblock == UNBLOCK_ERROR;
+}
+
 void run_wait_time_again(struct command_run *run, int64_t milliseconds)
 {
     struct parking *parking = run_parking(run);

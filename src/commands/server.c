@@ -68,7 +68,10 @@ void server_wait(struct command_run *run)
     if (replicas > 0 && !run->access.in_transaction &&
         !run_wait_time(run, timeout_ms ? timeout_ms : INT64_MAX))
         return;
-    reply_integer(run->reply, 0);
+    if (run_was_unblocked(run))
+        reply_error(run->reply, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    else
+        reply_integer(run->reply, 0);
 }
 
 static bool parse_shutdown(const struct command_run *run, unsigned *flags, bool *abort_it)

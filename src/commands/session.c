@@ -81,6 +81,7 @@ static const char *flags_of(const struct session *session, const struct session_
 {
     char *p = out;
     if (transaction_is_open(session)) *p++ = 'x';
+    if (dispatch_is_blocked(session)) *p++ = 'b';
     if (transaction_is_dirty(session, now_ms)) *p++ = 'd';
     if (session->closing) *p++ = 'c';
     if (io->unix_socket) *p++ = 'U';

@@ -100,15 +100,17 @@ static void info_server(struct buffer *out)
 static void info_clients(struct buffer *out)
 {
     uint64_t input, output;
+    size_t blocked, timed;
     net_largest_buffers(state.parts->net, &input, &output);
+    dispatch_count_blocked(&blocked, &timed);
     LINE("connected_clients:%zu", session_count());
     LINE("cluster_connections:0");
     LINE("maxclients:%lld", (long long)state.parts->settings.net.maxclients);
     LINE("client_recent_max_input_buffer:%llu", number(input));
     LINE("client_recent_max_output_buffer:%llu", number(output));
-    LINE("blocked_clients:%zu", dispatch_parked_count());
+    LINE("blocked_clients:%zu", blocked);
     LINE("tracking_clients:0");
-    LINE("clients_in_timeout_table:0");
+    LINE("clients_in_timeout_table:%zu", timed);
 }
 
 static void memory_section(struct buffer *out)
