@@ -8,6 +8,7 @@ import time
 import svg
 from measure import cpu_us, say, status_mb, wake_ups
 
+BOTH = (("kelvin", "Kelvin"), ("redis", "Redis"))
 KEY_BYTES, VALUE_BYTES = len("key:000000000000"), 64
 QUANTILES = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
 
@@ -69,9 +70,9 @@ def steps(bench, name, title, x_name, values, run):
     bench.raw[name] = found
     rows = [["%d" % k["value"], "%.0f" % k["requests_per_second"], "%.2f" % k["cpu_us"],
              "%.0f" % r["requests_per_second"], "%.2f" % r["cpu_us"]] for k, r in zip(found["kelvin"], found["redis"])]
-    bench.plots.append((name, svg.lines(title, "CPU of all threads of the server", {
-        label: [(f["value"], f["cpu_us"]) for f in found[kind]] for kind, label in (("kelvin", "Kelvin"), ("redis", "Redis"))},
-        x_name, "microseconds a request", x_log=True), title))
+    series = {label: [(f["value"], f["cpu_us"]) for f in found[kind]] for kind, label in BOTH}
+    bench.plots.append((name, svg.lines(title, "CPU of all threads of the server", series, x_name,
+                                        "microseconds a request", x_log=True), title))
     return [(title, (x_name, "Kelvin, requests/s", "Kelvin, CPU us", "Redis, requests/s", "Redis, CPU us"), rows)]
 
 
@@ -116,7 +117,7 @@ def keys(bench):
     """GET -P 16 over more and more keys, all in memory."""
     def run(server, count):
         if int(server.run("DBSIZE")) != count:
-            server.run("FLUSHALL")
+            server.run("FLUSHALL", "ASYNC")
             bench.generator.fill(server, count)
         result = bench.measure(server, "keys", lambda: bench.generator.load(
             server, "-P", 16, "-k", count, "-S", bench.arguments.seconds))
@@ -142,10 +143,11 @@ def idle(bench):
 
     found = both(bench, measure)
     bench.raw["idle"] = found
-    for kind, label in (("kelvin", "Kelvin"), ("redis", "Redis")):
+    for kind, label in BOTH:
         rows.append([label, "%.2f%%" % found[kind]["cpu_percent"], "%.0f" % found[kind]["wake_ups_per_second"]])
         say("idle: %s: %s of a processor, %s wake-ups/s" % tuple(rows[-1]))
-    return [("Idle, 100,000 keys, no connection, %d s" % seconds, ("server", "of a processor", "wake-ups/s, all threads"), rows)]
+    return [("Idle, 100,000 keys, no connection, %d s" % seconds,
+             ("server", "of a processor", "wake-ups/s, all threads"), rows)]
 
 
 def latency(bench):
@@ -156,8 +158,8 @@ def latency(bench):
     def measure(server):
         bench.generator.fill(server, 1000000)
         server.wait_quiet()
-        result = bench.generator.load(server, "-r", rate, "--poisson", "-P", 16, "-S", seconds, "--warmup", 1, "-o", "zipf:0.99",
-                                      "GET key:{key}", "--weight", 80, "SET key:{key} {value}", "--weight", 20)
+        result = bench.generator.load(server, "-r", rate, "--poisson", "-P", 16, "-S", seconds, "--warmup", 1,
+                                      "-o", "zipf:0.99", "GET key:{key}", "--weight", 80, "SET key:{key} {value}", "--weight", 20)
         bench.commands["latency"] = bench.generator.last
         late = result["left_late_us"]
         say("latency: %s: p50 %.0f us, p99.9 %.0f us (left late: p50 %.0f, p99.9 %.0f)" % (
@@ -167,16 +169,17 @@ def latency(bench):
     found = both(bench, measure)
     bench.raw["latency"] = found
     rows, series = [], {}
-    for kind, label in (("kelvin", "Kelvin"), ("redis", "Redis")):
+    # Each step to the right is a tenth of the requests.
+    places = ((2, "p50"), (10, "p90"), (100, "p99"), (1000, "p99.9"), (10000, "p99.99"))
+    for kind, label in BOTH:
+        latency_us, late_us = found[kind]["latency_us"], found[kind]["left_late_us"]
         rows.append([label, "%.0f" % found[kind]["requests_per_second"]]
-                    + ["%.0f" % found[kind]["latency_us"][q] for q in QUANTILES] + ["%.0f" % found[kind]["left_late_us"]["p99"]])
-        # Each step to the right is a tenth of the requests.
-        series[label] = [(10 ** i, found[kind]["latency_us"][q]) for i, q in enumerate(("p90", "p99", "p99.9", "p99.99"), 1)]
-        series[label].insert(0, (2, found[kind]["latency_us"]["p50"]))
+                    + ["%.0f" % latency_us[q] for q in QUANTILES] + ["%.0f" % late_us["p99"]])
+        series[label] = [(x, latency_us[q]) for x, q in places]
     title = "Latency at %d requests/s, 80 GET : 20 SET" % rate
     bench.plots.append(("latency", svg.lines(
         title, "open loop, random arrivals, counted from when each request should have left", series, "percentile",
         "microseconds", x_log=True, y_log=True,
-        x_labels={2: "50", 10: "90", 100: "99", 1000: "99.9", 10000: "99.99"}), title))
+        x_labels={x: q[1:] for x, q in places}), title))
     return [(title + ", Zipf 0.99, 50 connections (us)",
              ("server", "requests/s") + QUANTILES + ("load generator late, p99",), rows)]

@@ -39,7 +39,8 @@ def write(path, facts, sections, bench, again):
         lines += ["## " + title, "", table(head, rows)]
     if bench.notes:
         lines += ["## Notes", "", "\n".join("* %s." % note for note in bench.notes), ""]
-    lines += ["## To repeat", "", "One row with its servers: `%s --rows ROW`. The load alone (`-p PORT` is added):" % again, ""]
+    lines += ["## To repeat", "", "One row with its servers: `%s --rows ROW`." % again,
+              "The load alone, to which `-p PORT` is added:", ""]
     lines += ["| row | load |", "|---|---|"]
     lines += ["| %s | `%s` |" % (row, command.replace("|", "\\|")) for row, command in bench.commands.items()]
     with open(path + ".md", "w", encoding="utf-8") as out:

@@ -70,8 +70,22 @@ def start_after_kill(bench, server, count):
             "%.2f" % ready, what]
 
 
+def walks(server, count):
+    """How long DBSIZE and a KEYS that finds 1,000 keys take right after a start."""
+    rows = []
+    for what, command in (("DBSIZE", ("DBSIZE",)), ("KEYS of a prefix, 1,000 found", ("KEYS", "key:%09d*" % (count // 2000)))):
+        began = time.monotonic()
+        found = server.run(*command)
+        seconds = time.monotonic() - began
+        if found != count and len(found) != 1000:
+            raise RuntimeError("%s: %s gives %s" % (server.title, what, found))
+        rows.append([server.title, "%s with %d keys" % (what, count), "", "%.4f" % seconds, ""])
+        say("startup: %s: %s in %.4f s" % (server.title, what, seconds))
+    return rows
+
+
 def startup(bench):
-    count = 200000 if bench.arguments.quick else 10000000
+    count = 200000 if bench.arguments.quick else bench.arguments.start_keys
     rows = []
     for kind in ("kelvin", "redis"):
         server = bench.server(kind)
@@ -86,11 +100,12 @@ def startup(bench):
             rows.append([server.title, "%d keys, after a clean stop (which took %.1f s)" % (count, stopped),
                          "%.2f" % first[0], "%.2f" % ready, ""])
             say("startup: %s: after a clean stop ready in %.2f s" % (server.title, ready))
+            rows += walks(server, count)
             rows.append(start_after_kill(bench, server, count))
         finally:
             server.remove()
     bench.raw["startup"] = rows
-    return [("Start", ("server", "start", "first reply after s", "ready after s", "to read"), rows)]
+    return [("Start", ("server", "what", "first reply after s", "ready after s", "to read"), rows)]
 
 
 # ---- within maxmemory ----------------------------------------------------------------------------
@@ -115,8 +130,9 @@ class Watch(threading.Thread):
 
     def row(self, what, rate):
         most, self.most = self.most, {}
-        say("memory: %s: %.0f/s, RssAnon at most %.0f MB, RssFile %.0f MB" % (what, rate, most["RssAnon"], most["RssFile"]))
-        return [what, "%.0f" % rate if rate else "", "%.0f" % most["RssAnon"], "%.0f" % (most["RssFile"] + most["RssShmem"])]
+        file_mb = most["RssFile"] + most["RssShmem"]
+        say("memory: %s: %.0f/s, RssAnon at most %.0f MB, RssFile %.0f MB" % (what, rate, most["RssAnon"], file_mb))
+        return [what, "%.0f" % rate if rate else "", "%.0f" % most["RssAnon"], "%.0f" % file_mb]
 
     def stop(self):
         self.over.set()
@@ -134,15 +150,18 @@ def memory(bench):
     try:
         server.start()
         watch.start()
-        rows.append(watch.row("load %d keys of 1 KiB" % count, generator.fill(server, count, 1024)["requests_per_second"]))
-        for name, command in (("SET -P 16, at random", "SET key:{key} {value}"), ("GET -P 16, at random", "GET key:{key}")):
+        loaded = generator.fill(server, count, 1024)
+        rows.append(watch.row("load %d keys of 1 KiB" % count, loaded["requests_per_second"]))
+        for name, command in (("SET -P 16, at random", "SET key:{key} {value}"),
+                              ("GET -P 16, at random", "GET key:{key}")):
             result = generator.load(server, "-P", 16, "-S", seconds, *data, command)
             rows.append(watch.row(name, result["requests_per_second"]))
         writer = generator.start(server, "-c", 25, "-S", seconds, *data, "SET key:{key} {value}")
         result = generator.load(server, "-S", seconds, *data, "GET key:{key}")
         generator.finish(writer)
         rows.append(watch.row("GET -P 1 while 25 other clients SET", result["requests_per_second"]))
-        result = generator.load(server, "-n", count // 100, "-o", "sequential", "--verify", *data, "MGET [key:{key}]*100")
+        result = generator.load(server, "-n", count // 100, "-o", "sequential", "--verify", *data,
+                                "MGET [key:{key}]*100")
         if result["nils"]:
             raise RuntimeError("%d keys are missing" % result["nils"])
         rows.append(watch.row("all values read in order and compared", result["requests_per_second"] * 100))

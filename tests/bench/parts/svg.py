@@ -45,17 +45,20 @@ def ticks(top, wanted=6):
     return [i * step for i in range(int(math.ceil(top / step - 1e-9)) + 1)]
 
 
-def bars(title, subtitle, rows, mark=None, mark_name=""):
-    """rows: (label, value, lowest, highest, needed or None, whether it is met). A dashed line at `mark`."""
+def bars(title, subtitle, rows, mark=None, mark_name="", most=5):
+    """rows: (label, value, lowest, highest, needed or None, whether it is met). A dashed line at `mark`. What is
+    above `most` is cut off; its number is not."""
     left, right, step, head = 210, 60, 24, 66
     height = head + step * len(rows) + 50
-    scale = ticks(max([r[3] for r in rows] + [r[4] or 0 for r in rows] + [mark or 0]) * 1.02)
+    scale = ticks(min(most, max([r[3] for r in rows] + [r[4] or 0 for r in rows] + [mark or 0]) * 1.02))
     width = (WIDTH - left - right) / scale[-1]
     bottom = head + step * len(rows)
     parts = [line(left + t * width, head, left + t * width, bottom) for t in scale]
     parts += [text(left + t * width, bottom + 18, number(t), "middle", 11, PALE) for t in scale]
     for i, (label, value, low, high, needed, met) in enumerate(rows):
         y = head + i * step + 4
+        number_text = "%.2f" % value
+        value, low, high = (min(v, scale[-1]) for v in (value, low, high))
         parts.append(text(left - 10, y + 12, label, "end"))
         parts.append('<rect x="%d" y="%.1f" width="%.1f" height="%d" fill="%s"/>'
                      % (left, y, value * width, step - 8, COLORS[0] if met else COLORS[1]))
@@ -65,7 +68,7 @@ def bars(title, subtitle, rows, mark=None, mark_name=""):
             parts += [line(left + x * width, middle - 3, left + x * width, middle + 3, INK, 1.2) for x in (low, high)]
         if needed:
             parts.append(line(left + needed * width, y - 2, left + needed * width, y + step - 6, INK, 2.5))
-        parts.append(text(left + max(high, value, needed or 0) * width + 6, y + 12, "%.2f" % value, size=11))
+        parts.append(text(left + max(high, value, needed or 0) * width + 6, y + 12, number_text, size=11))
     if mark:
         parts.append(line(left + mark * width, head - 4, left + mark * width, bottom, INK, 1, "4 3"))
     parts.append(text(16, bottom + 40, mark_name, size=11, color=PALE))
