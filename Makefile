@@ -8,6 +8,7 @@
 #   make bench        compare the speed with redis-server's (BENCH="--quick")
 #   make instructions count the instructions of a request against limits (BENCH="--top 20")
 #   make torture      crash and fault tests that take long
+#   make foreign      Redis's own test suite (needs root, tcl; fetches Debian's source of redis)
 #   make fuzz         fuzz the parsers (FUZZ_SECONDS=30 each)
 #   make install      PREFIX=/usr/local DESTDIR=   (make uninstall takes it away again)
 #   make docs         write README's list of commands and redis.conf.example anew from the server's tables
@@ -108,7 +109,7 @@ LOAD_MAIN  := $(OUT)/tests/bench/load/main.c.o
 LOAD_PARTS := $(filter-out $(LOAD_MAIN),$(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/bench/load/*.c))))
 TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c))) $(LOAD_PARTS)
 
-.PHONY: all objects tests benches bench-tools fuzzers run test unit lint bench instructions torture fuzz docs commands help install uninstall clean deps FORCE
+.PHONY: all objects tests benches bench-tools fuzzers run test unit lint bench instructions torture foreign fuzz docs commands help install uninstall clean deps FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -208,6 +209,9 @@ instructions: all $(LOAD)
 
 torture: all
 	tests/fault/run $(SERVER) --long
+
+foreign: all
+	tests/foreign/run $(SERVER)
 
 fuzz:
 	deps/install.sh run lint

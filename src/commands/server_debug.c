@@ -93,6 +93,83 @@ static void debug_log(struct command_run *run)
     reply_ok(run->reply);
 }
 
+static void protocol_numbers(struct reply *reply)
+{
+    for (int i = 0; i < 3; i++) reply_integer(reply, i);
+}
+
+static void protocol_map(struct reply *reply)
+{
+    reply_map(reply, 3);
+    for (int i = 0; i < 3; i++) {
+        reply_integer(reply, i);
+        reply_bool(reply, i == 1);
+    }
+}
+
+/* No reply by itself: one follows. */
+static void protocol_attribute(struct reply *reply)
+{
+    if (reply_version(reply) == 3) {
+        reply_attribute(reply, 1);
+        reply_bulk_text(reply, "key-popularity");
+        reply_array(reply, 2);
+        reply_bulk_text(reply, "key:123");
+        reply_integer(reply, 90);
+    }
+    reply_bulk_text(reply, "Some real reply following the attribute");
+}
+
+static void protocol_push(struct reply *reply)
+{
+    if (reply_version(reply) < 3) {
+        reply_error(reply, "ERR RESP2 is not supported by this command");
+        return;
+    }
+    reply_push(reply, 2);
+    reply_bulk_text(reply, "server-cpu-usage");
+    reply_integer(reply, 42);
+    reply_bulk_text(reply, "Some real reply following the push reply");
+}
+
+/* DEBUG PROTOCOL type: the reply that Redis gives, for those who write a client library. */
+static void debug_protocol(struct command_run *run)
+{
+    struct reply *reply = run->reply;
+    struct slice type = run->argv[2];
+    if (argument_is(type, "string")) {
+        reply_bulk_text(reply, "Hello World");
+    } else if (argument_is(type, "integer")) {
+        reply_integer(reply, 12345);
+    } else if (argument_is(type, "double")) {
+        reply_double(reply, 3.141);
+    } else if (argument_is(type, "bignum")) {
+        reply_big_number(reply, SLICE_LITERAL("1234567999999999999999999999999999999"));
+    } else if (argument_is(type, "null")) {
+        reply_null(reply);
+    } else if (argument_is(type, "array")) {
+        reply_array(reply, 3);
+        protocol_numbers(reply);
+    } else if (argument_is(type, "set")) {
+        reply_set(reply, 3);
+        protocol_numbers(reply);
+    } else if (argument_is(type, "map")) {
+        protocol_map(reply);
+    } else if (argument_is(type, "attrib")) {
+        protocol_attribute(reply);
+    } else if (argument_is(type, "push")) {
+        protocol_push(reply);
+    } else if (argument_is(type, "true") || argument_is(type, "false")) {
+        reply_bool(reply, argument_is(type, "true"));
+    } else if (argument_is(type, "verbatim")) {
+        reply_verbatim(reply, SLICE_LITERAL("This is a verbatim\nstring"), "txt");
+    } else {
+        reply_error(reply, "ERR Wrong protocol type name. Please use one of the following: "
+                           "string|integer|double|bignum|null|array|set|map|attrib|push|"
+                           "verbatim|true|false");
+    }
+}
+
 static void debug_help(struct command_run *run)
 {
     static const char *const lines[] = {
@@ -100,6 +177,10 @@ static void debug_help(struct command_run *run)
         "    Write <message> to the server log.",
         "OBJECT <key>",
         "    Show low level info about `key` and associated value.",
+        "PROTOCOL <type>",
+        "    Reply with a test value of the specified type. <type> can be: string,",
+        "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
+        "    true, false.",
         "RELOAD [option ...]",
         "    Close the store and open it again.",
         "SET-ACTIVE-EXPIRE <0|1>",
@@ -118,7 +199,8 @@ static const struct {
     void (*handler)(struct command_run *run);
 } subcommands[] = {
     {"help", 2, debug_help},     {"log", 3, debug_log},
-    {"object", 3, debug_object}, {"reload", -2, debug_reload},
+    {"object", 3, debug_object}, {"protocol", 3, debug_protocol},
+    {"reload", -2, debug_reload},
     {"sleep", 3, debug_sleep},   {"set-active-expire", 3, debug_set_active_expire},
 };
 

@@ -89,8 +89,9 @@ static void on_describe(struct session *session, struct session_io *out)
                        (const struct sockaddr *)&local);
     }
     const struct input *input = connection->input;
+    out->query_bytes = parser_big_bytes(connection->parser);
     if (input) {
-        out->query_bytes = input->end;
+        out->query_bytes += input->end;
         out->query_free_bytes = input->capacity - input->end;
         if (input->next < input->count) {
             const struct request *request = &input->requests[input->next];

@@ -284,6 +284,11 @@ void parser_big_filled(struct parser *parser, size_t size)
     parser->big_filled += size;
 }
 
+size_t parser_big_bytes(const struct parser *parser)
+{
+    return parser->state == PARSER_BIG ? parser->big_filled : 0;
+}
+
 /* Takes what the input has for the open big argument. False when there is no memory. */
 static bool big_feed(struct parser *parser, struct cursor *cursor)
 {

@@ -77,6 +77,8 @@ size_t parser_big_room(struct parser *parser, char **room);
 void parser_big_filled(struct parser *parser, size_t size);
 /* True when no request is in the making. */
 bool parser_is_idle(const struct parser *parser);
+/* What has come of the open big argument. */
+size_t parser_big_bytes(const struct parser *parser);
 /* Memory held by the request in the making, beside the input; of a big argument what has come. */
 size_t parser_memory_bytes(const struct parser *parser);
 

@@ -453,6 +453,17 @@ void reply_double(struct reply *reply, double value)
     write_literal(reply, text, size + 3);
 }
 
+void reply_big_number(struct reply *reply, struct slice digits)
+{
+    if (reply->version == 2) {
+        reply_bulk(reply, digits);
+        return;
+    }
+    WRITE_LITERAL(reply, "(");
+    reply_raw(reply, digits);
+    WRITE_LITERAL(reply, "\r\n");
+}
+
 void reply_verbatim(struct reply *reply, struct slice text, const char *extension)
 {
     if (reply->version == 2) {

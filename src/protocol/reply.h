@@ -61,6 +61,7 @@ void reply_null(struct reply *reply);       /* $-1 | _ */
 void reply_null_array(struct reply *reply); /* *-1 | _ */
 void reply_bool(struct reply *reply, bool value);       /* :1 | #t */
 void reply_double(struct reply *reply, double value);   /* bulk | , */
+void reply_big_number(struct reply *reply, struct slice digits); /* bulk | ( */
 void reply_verbatim(struct reply *reply, struct slice text, const char *extension); /* bulk | = */
 void reply_array(struct reply *reply, uint64_t count);
 void reply_map(struct reply *reply, uint64_t pairs);  /* array of 2n | % */

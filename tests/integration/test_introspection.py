@@ -6,7 +6,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import expect, main, test  # noqa: E402
+from harness import expect, main, test, wait_until  # noqa: E402
 
 
 @test
@@ -43,6 +43,19 @@ def latency_is_told_in_the_percentiles_that_are_asked_for(t):
     expect((percentiles(client, "setex"), percentiles(client, "set")), ([], ["p0", "p12.5", "p100"]))
     client.run("CONFIG", "RESETSTAT")
     expect(percentiles(client, "set"), [])
+
+
+@test
+def client_list_shows_what_has_come_of_a_big_argument(t):
+    for server in (t.server(), t.redis()):
+        watcher, client = t.client(server), t.client(server)
+        client.run("CLIENT", "SETNAME", "sender")
+        client.send_raw(b"*2\r\n$4\r\nECHO\r\n$3000000\r\n" + b"x" * 2000000)
+
+        def query_bytes():
+            line = next(l for l in watcher.run("CLIENT", "LIST").decode().split("\n") if "name=sender" in l)
+            return int(dict(field.split("=", 1) for field in line.split(" ")).get("qbuf"))
+        wait_until(lambda: query_bytes() == 2000000, 20, "all that was sent")
 
 
 main()

@@ -56,6 +56,7 @@ static void every_item(struct reply *reply)
     reply_bool(reply, true);
     reply_bool(reply, false);
     reply_double(reply, 1.5);
+    reply_big_number(reply, SLICE_LITERAL("-42"));
     reply_verbatim(reply, SLICE_LITERAL("text"), "txt");
     reply_array(reply, 100);
     reply_map(reply, 12);
@@ -71,7 +72,8 @@ static void items_are_written_in_resp2(void **state)
     every_item(reply);
     expect(reply, "+a  b\r\n+OK\r\n-ERR x\r\n-ERR one two 7\r\n:0\r\n:-9223372036854775808\r\n"
                   ":1234567\r\n$5\r\nhello\r\n$0\r\n\r\n$5\r\n00012\r\n$3\r\n-99\r\n$-1\r\n*-1\r\n"
-                  ":1\r\n:0\r\n$3\r\n1.5\r\n$4\r\ntext\r\n*100\r\n*24\r\n*3\r\n*1\r\n");
+                  ":1\r\n:0\r\n$3\r\n1.5\r\n$3\r\n-42\r\n$4\r\ntext\r\n"
+                  "*100\r\n*24\r\n*3\r\n*1\r\n");
     reply_destroy(reply);
 }
 
@@ -83,7 +85,8 @@ static void items_are_written_in_resp3(void **state)
     every_item(reply);
     expect(reply, "+a  b\r\n+OK\r\n-ERR x\r\n-ERR one two 7\r\n:0\r\n:-9223372036854775808\r\n"
                   ":1234567\r\n$5\r\nhello\r\n$0\r\n\r\n$5\r\n00012\r\n$3\r\n-99\r\n_\r\n_\r\n"
-                  "#t\r\n#f\r\n,1.5\r\n=8\r\ntxt:text\r\n*100\r\n%12\r\n~3\r\n>1\r\n|1\r\n");
+                  "#t\r\n#f\r\n,1.5\r\n(-42\r\n=8\r\ntxt:text\r\n"
+                  "*100\r\n%12\r\n~3\r\n>1\r\n|1\r\n");
     reply_destroy(reply);
 }
 
