@@ -29,13 +29,15 @@ static const struct option rows[] = {
     {"journal-segment-size", NULL, OPTION_BYTES, 0, FIELD(journal_segment_bytes), "64mb", 65536,
      (int64_t)1 << 32, NULL, "bytes",
      "Size of one journal file. They are allocated ahead, and used again in a ring once what they\n"
-     "hold is in LevelDB. A record larger than this gets a file of its own size."},
+     "hold is in LevelDB. A record larger than this gets a file of its own size. On a small file\n"
+     "system it is never more than a 32nd of it."},
     {"journal-max-size", NULL, OPTION_BYTES, OPTION_LIVE, FIELD(journal_max_bytes), "0", 0, INT64_MAX,
      NULL, "bytes",
      "How much of the journal may wait to be applied and made durable in LevelDB. Writers are\n"
      "slowed from half of it on and paused when it is full. A larger journal takes longer bursts,\n"
      "and takes longer to apply after a crash: 20 to 80 MB a second were measured on two\n"
-     "processors, small values at random among 10 million keys. 0: 2gb."},
+     "processors, small values at random among 10 million keys. 0: 2gb. Never more than an eighth\n"
+     "of the file system."},
     {"journal-prepared-segments", NULL, OPTION_INTEGER, 0, FIELD(journal_prepared_segments), "2", 1,
      64, NULL, NULL,
      "How many journal files are kept ready ahead of the one that is written. The last of them is\n"
@@ -43,8 +45,8 @@ static const struct option rows[] = {
     {"disk-reserve", NULL, OPTION_BYTES, 0, FIELD(disk_reserve_bytes), "128mb", 0, INT64_MAX,
      NULL, "bytes",
      "Size of a file that only takes up space. It is removed when the disk is full, so that deletes\n"
-     "can still be carried out and the store reopened, and made again when there is space.\n"
-     "0: no such file."},
+     "can still be carried out and the store reopened, and made again when there is space. Never\n"
+     "more than a 16th of the file system. 0: no such file."},
 };
 
 const struct option_table journal_option_table = {

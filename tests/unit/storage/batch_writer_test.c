@@ -287,6 +287,55 @@ static void while_writes_fail_reads_of_what_was_in_go_on(void **state)
     assert_int_equal(let_in, 3);
 }
 
+/* As it is on a disk that others have filled: nothing can be written, and nothing is tried. */
+static void fill_disk(struct fixture *f)
+{
+    f->journal->needed_bytes = 1000;
+    f->journal->free_bytes = 10;
+    memory_store_fail(f->disk, MEMORY_WRITE, 1, 0, STATUS_NO_SPACE);
+}
+
+static void until_there_is_space_readers_keep_the_store(void **state)
+{
+    struct fixture *f = *state;
+    struct buffer value = {0};
+    set(f, "a", "1");
+    fixture_barrier(f, BARRIER_DURABLE);
+    fill_disk(f);
+    set(f, "b", "1");
+    assert_int_equal(fixture_barrier(f, BARRIER_VISIBLE), STATUS_NO_SPACE);
+    uint64_t reopens = counter_get(&f->metrics.reopens);
+    for (int i = 0; i < 50; i++, usleep(1000))
+        assert_int_equal(read_key(f, "a", &value), STATUS_OK);
+    assert_int_equal(counter_get(&f->metrics.reopens), reopens);
+    f->journal->free_bytes = 1000;
+    memory_store_fail(f->disk, 0, 0, 0, STATUS_OK);
+    wait_for_health(f, STATUS_OK);
+    assert_true(counter_get(&f->metrics.reopens) > reopens);
+    assert_int_equal(fixture_barrier(f, BARRIER_VISIBLE), STATUS_OK);
+    assert_true(has_key(f, "b"));
+    buffer_free(&value);
+}
+
+static void a_flushall_needs_no_space_for_the_old_store(void **state)
+{
+    struct fixture *f = *state;
+    set(f, "a", "1");
+    fill_disk(f);
+    assert_int_equal(fixture_barrier(f, BARRIER_VISIBLE), STATUS_NO_SPACE);
+    struct operation flush[4] = {{.kind = OPERATION_FLUSH_ALL}};
+    for (uint32_t i = 0; i < 3; i++)
+        flush[i + 1] = (struct operation){.kind = OPERATION_MAP_DATABASE,
+                                          .number = i,
+                                          .db_id = f->journal->appended + 2 + i};
+    fixture_append(f, flush, 4);
+    fixture_sync(f);
+    wait_for_health(f, STATUS_OK);
+    assert_int_equal(fixture_barrier(f, BARRIER_VISIBLE), STATUS_OK);
+    assert_false(has_key(f, "a"));
+    assert_int_equal(counter_get(&f->metrics.reopens), 0);
+}
+
 static void a_full_disk_does_not_keep_a_flushall_from_working(void **state)
 {
     struct fixture *f = *state;
@@ -428,6 +477,8 @@ int main(void)
         TEST(readers_wait_until_all_that_they_had_seen_is_back),
         TEST(a_barrier_outlasts_one_failure_but_not_a_broken_store),
         TEST(while_writes_fail_reads_of_what_was_in_go_on),
+        TEST(until_there_is_space_readers_keep_the_store),
+        TEST(a_flushall_needs_no_space_for_the_old_store),
         TEST(a_full_disk_does_not_keep_a_flushall_from_working),
         TEST(damage_is_not_tried_again_until_a_reload),
         TEST(a_reload_loses_nothing),

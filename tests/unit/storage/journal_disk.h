@@ -53,6 +53,7 @@ struct disk {
     bool is_short; /* every write is cut in two */
     bool is_dead;  /* nothing has any effect any more */
     bool is_full;  /* no new space */
+    uint64_t free_bytes; /* what is said to be free, unless it is full; 0: plenty */
     uint64_t random;
     struct journal_file_operations operations;
 };
@@ -332,7 +333,7 @@ static inline int disk_free_bytes(void *context, const char *folder, uint64_t *b
 {
     DISK_ENTER(context)
     (void)folder;
-    *bytes = disk->is_full ? 0 : (uint64_t)1 << 40;
+    *bytes = disk->is_full ? 0 : disk->free_bytes ? disk->free_bytes : (uint64_t)1 << 40;
     *moves_blocks = 0;
     DISK_LEAVE(0);
 }

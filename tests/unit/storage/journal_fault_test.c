@@ -185,6 +185,84 @@ static void a_full_disk_leaves_room_for_deletes_and_heals(void **state)
     disk_destroy(disk);
 }
 
+static void set_free(struct disk *disk, uint64_t bytes)
+{
+    pthread_mutex_lock(&disk->lock);
+    disk->free_bytes = bytes;
+    pthread_mutex_unlock(&disk->lock);
+}
+
+static bool try_append(struct fixture *fixture, bool use_reserve, enum status *status)
+{
+    struct journal_append append;
+    *status = journal_reserve(fixture->journal, 1000, use_reserve, &append);
+    if (*status != STATUS_OK) return false;
+    memset(append.payload, 'x', append.size);
+    journal_commit(fixture->journal, &append, 1);
+    journal_end_turn(fixture->journal);
+    return true;
+}
+
+/* Rule 18: what is free has to cover a compaction and what is not yet in the store. */
+static void writes_end_while_what_is_free_still_covers_the_journal(void **state)
+{
+    struct fixture *fixture = *state;
+    struct disk *disk = start_on_disk(fixture);
+    const uint64_t store_need = 10 << 20, space = 100000;
+    enum status status;
+    journal_set_store_need(fixture->journal, store_need);
+    set_free(disk, store_need + space);
+    wait_until(fixture, !try_append(fixture, false, &status) && status == STATUS_NO_SPACE);
+    uint64_t unmarked = journal_unmarked_bytes(fixture->journal);
+    assert_true(journal_needed_disk_bytes(fixture->journal) <= store_need + space);
+    assert_true(unmarked + unmarked / 4 <= space);
+    assert_true(journal_disk_is_short(fixture->journal));
+    assert_int_equal(journal_health(fixture->journal, &fixture->error), STATUS_NO_SPACE);
+    assert_non_null(strstr(fixture->error.text, "nearly full"));
+    assert_false(journal_must_wait(fixture->journal));
+    wait_until(fixture, try_append(fixture, true, &status)); /* a delete */
+
+    unsigned spaces = fixture->spaces;
+    set_free(disk, 2 * store_need);
+    wait_until(fixture, fixture->spaces > spaces && !journal_disk_is_short(fixture->journal));
+    wait_until(fixture, try_append(fixture, false, &status));
+    fixture_close(fixture);
+    disk_destroy(disk);
+}
+
+static void a_disk_that_others_fill_is_noticed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct disk *disk = start_on_disk(fixture);
+    enum status status;
+    journal_set_store_need(fixture->journal, 1 << 20);
+    for (int i = 0; i < 10; i++) wait_until(fixture, try_append(fixture, false, &status));
+    set_free(disk, 1000);
+    wait_until(fixture, !try_append(fixture, false, &status) && status == STATUS_NO_SPACE);
+    wait_until(fixture, try_append(fixture, true, &status));
+    fixture_close(fixture);
+    disk_destroy(disk);
+}
+
+static void a_reserve_that_is_given_up_is_made_again(void **state)
+{
+    struct fixture *fixture = *state;
+    char path[400];
+    fixture->options.disk_reserve_bytes = 65536;
+    struct disk *disk = start_on_disk(fixture);
+    snprintf(path, sizeof path, "%s/reserve", fixture->folder);
+    wait_until(fixture, access(path, F_OK) == 0);
+    set_free(disk, 1000);
+    journal_give_up_reserve(fixture->journal);
+    assert_int_equal(journal_health(fixture->journal, &fixture->error), STATUS_NO_SPACE);
+    wait_until(fixture, access(path, F_OK) != 0);
+    set_free(disk, 0);
+    wait_until(fixture, access(path, F_OK) == 0 &&
+                            journal_health(fixture->journal, NULL) == STATUS_OK);
+    fixture_close(fixture);
+    disk_destroy(disk);
+}
+
 static void a_close_that_cannot_sync_says_so(void **state)
 {
     struct fixture *fixture = *state;
@@ -205,6 +283,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         BOTH(a_failed_sync_is_made_good_in_another_segment),
         BOTH(a_full_disk_leaves_room_for_deletes_and_heals),
+        BOTH(writes_end_while_what_is_free_still_covers_the_journal),
+        BOTH(a_disk_that_others_fill_is_noticed),
+        BOTH(a_reserve_that_is_given_up_is_made_again),
         BOTH(a_close_that_cannot_sync_says_so),
         BOTH(any_call_may_fail_once),
         BOTH(any_three_calls_in_a_row_may_fail),

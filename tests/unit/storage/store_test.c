@@ -310,6 +310,27 @@ static void a_replaced_store_is_fresh_and_the_old_one_goes_with_its_last_job(voi
     store_close(store);
 }
 
+static void a_store_that_is_closed_can_be_replaced(void **state)
+{
+    struct fixture *f = *state;
+    static const uint64_t db_ids[] = {2001, 2002, 2003};
+    struct store *store = opened(f, true);
+    struct engine *old;
+    assert_int_equal(store_acquire(store, &old, NULL), STATUS_OK);
+    store_close_engine(store, STATUS_NO_SPACE, "full");
+    assert_int_equal(store_replace(store, db_ids, 3000, NULL), STATUS_OK);
+    assert_non_null(store_writer_engine(store));
+    assert_true(store_remove_replaced(store)); /* a job has it */
+    assert_true(exists(f, "data-1"));
+    engine_unref(old);
+    assert_false(store_remove_replaced(store));
+    assert_false(exists(f, "data-1"));
+    store_publish(store);
+    assert_int_equal(store_acquire(store, &old, NULL), STATUS_OK);
+    engine_unref(old);
+    store_close(store);
+}
+
 static void a_replacement_that_fails_leaves_the_old_store(void **state)
 {
     struct fixture *f = *state;
@@ -346,6 +367,7 @@ int main(void)
         TEST(a_closed_store_tells_readers_why),
         TEST(it_is_not_opened_again_while_a_job_holds_the_old_handle),
         TEST(a_replaced_store_is_fresh_and_the_old_one_goes_with_its_last_job),
+        TEST(a_store_that_is_closed_can_be_replaced),
         TEST(a_replacement_that_fails_leaves_the_old_store),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
