@@ -267,6 +267,9 @@ static void startup_over(struct letter *letter)
     if (atomic_load(&state.parts->loading_stops)) return;
     if (state.startup_status != STATUS_OK) {
         log_write(LOG_WARNING, "cannot start: %s", state.startup_error.text);
+        if (state.startup_status == STATUS_CORRUPT)
+            log_write(LOG_WARNING, "kelvin-check %s tells all that is damaged, and can repair it",
+                      state.parts->data_dir);
         state.exit_code = 1;
         loop_stop(state.parts->loop);
         return;

@@ -159,13 +159,13 @@ static enum status error_from_leveldb(const struct leveldb_engine *engine, char 
     const char *path;
     uint64_t offset;
     char *number = strstr(text, " [errno ");
-    if (number) {
+    if (number) *number = '\0';
+    if (begins_with(text, "Corruption: ")) { /* also when what CURRENT names is not there */
+        code = STATUS_CORRUPT;
+    } else if (number) {
         code = status_from_errno(atoi(number + 8));
-        *number = '\0';
     } else if (begins_with(text, "IO error: lock ")) {
         code = STATUS_BUSY;
-    } else if (begins_with(text, "Corruption: ")) {
-        code = STATUS_CORRUPT;
     } else if (begins_with(text, "Invalid argument: ")) {
         code = STATUS_INVALID;
     }
@@ -173,8 +173,9 @@ static enum status error_from_leveldb(const struct leveldb_engine *engine, char 
     if (code == STATUS_BUSY) {
         error_set(error, code, "%s: the store is already open in another process", folder);
     } else if (code == STATUS_CORRUPT && leveldb_files_last_read(&path, &offset)) {
-        error_set(error, code, "%s: %s (last read: %s, offset %llu)", folder, text, path,
-                  (unsigned long long)offset);
+        /* One step reads several tables: the damaged one need not be the last of them. */
+        error_set(error, code, "%s: %s (last read: %s, offset %llu); kelvin-check names all that is "
+                  "damaged", folder, text, path, (unsigned long long)offset);
     } else if (strstr(text, folder)) {
         error_set(error, code, "%s", text);
     } else {

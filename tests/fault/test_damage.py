@@ -143,6 +143,8 @@ class Case:
         places = {name for one in self.names for name in (one, os.path.dirname(one), one.split("/")[0])} - {""}
         if not any(place in text for place in places):
             raise Lost("%s is not named: %s" % (self.names, text))
+        if not any(word in text for word in ("kelvin-check", "repair", "ring ")):
+            raise Lost("nothing says what to do: %s" % text)
 
 
 def path(folder, name):

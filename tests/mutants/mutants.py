@@ -58,8 +58,9 @@ MUTANTS = [
            "writer->pending[count].generation < durable", "writer->pending[count].generation <= durable",
            "unit/storage/batch_writer_test"),
     Mutant("13", "a store that failed is written to as before", "src/storage/batch_writer.c",
-           "    if (status != STATUS_OK) writer_fail(writer, status, &error);\n    else writer_note_need(writer);",
-           "    if (status == STATUS_OK) writer_note_need(writer);", "unit/storage/batch_writer_test"),
+           "    if (status != STATUS_OK) {\n        writer_fail(writer, status, &error);\n        return;\n    }\n"
+           "    atomic_store(&writer->hurry, false);",
+           "    if (status != STATUS_OK) return;\n    atomic_store(&writer->hurry, false);", "unit/storage/batch_writer_test"),
     Mutant("14", "a MANIFEST is written to after a failure", "src/storage/leveldb_files.c",
            "return error_number ? error_number : atomic_load(&files->broken);", "(void)files;\n    return error_number;",
            "unit/storage/engine_fault_test"),
@@ -70,8 +71,9 @@ MUTANTS = [
            "if (found->store_id != meta->store_id)", "if (found->store_id == 0)",
            "integration/test_server.py a_journal_of_another_store"),
     Mutant("16b", "an older copy of the store is taken", "src/server/startup.c",
-           "if (meta->marker < found->base_sequence ||", "if (meta->marker + 1 == 0 ||",
-           "integration/test_server.py an_older_copy"),
+           "    if (meta->marker < found->base_sequence ||\n"
+           "        (found->first_sequence && meta->marker + 1 < found->first_sequence))",
+           "    if (meta->marker + 1 == 0)", "integration/test_server.py an_older_copy"),
     Mutant("17", "what came before a FLUSHALL is not dropped", "src/storage/batch_writer_range.c",
            "    enum status status = store_replace(writer->store, db_ids, range->flush_sequence, error);",
            "    enum status status = store_replace(writer->store, db_ids, range->flush_sequence - 1, error);",
