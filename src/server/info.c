@@ -309,7 +309,8 @@ static void info_keyspace(struct buffer *out)
         int64_t keys, expiring;
         keyspace_estimate(keyspace, i, &keys, &expiring);
         if (keys > 0 || expiring > 0)
-            LINE("db%u:keys=%lld,expires=%lld,avg_ttl=0", i, (long long)keys, (long long)expiring);
+            LINE("db%u:keys=%lld,expires=%lld,avg_ttl=%lld", i, (long long)keys, (long long)expiring,
+                 (long long)keyspace_average_ttl_ms(keyspace, i, dispatch_time_ms()));
     }
 }
 

@@ -68,7 +68,8 @@ void info_memory(struct parts *parts, struct buffer *out)
     uint64_t used = now.allocated + index, cached = cache_used_bytes(parts->cache);
     uint64_t peak = memory_budget_peak(parts->budget);
     if (used > peak) peak = used;
-    if (cached > used) cached = used;
+    uint64_t since_start = used > parts->startup_bytes ? used - parts->startup_bytes : 0;
+    if (cached > since_start) cached = since_start;
     bytes_lines(out, "used_memory", used);
     bytes_lines(out, "used_memory_rss", kernel->rss);
     LINE("rss_anonymous:%zu", kernel->rss_anonymous);
@@ -79,7 +80,7 @@ void info_memory(struct parts *parts, struct buffer *out)
     LINE("used_memory_startup:%llu", number(parts->startup_bytes));
     LINE("used_memory_dataset:%llu", number(cached));
     LINE("used_memory_dataset_perc:%.2f%%",
-         percent(cached, used > parts->startup_bytes ? used - parts->startup_bytes : used));
+         percent(cached, since_start));
     bytes_lines(out, "total_system_memory", memory_budget_machine(parts->budget));
     absent_lines(out);
     bytes_lines(out, "maxmemory", memory_budget_maxmemory(parts->budget));

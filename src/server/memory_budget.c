@@ -63,6 +63,7 @@ struct memory_budget *memory_budget_create(struct parts *parts)
     budget->parts = parts;
     budget->machine = mem_machine_bytes();
     budget->maxmemory = configured(budget);
+    mem_usage_read(&budget->usage); /* before there is a loop: what INFO tells until the first job */
     return budget;
 }
 

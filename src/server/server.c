@@ -250,6 +250,7 @@ static void start_serving(struct parts *parts)
     journal_set_events(parts->journal, loop_mailbox(parts->loop), &journal_events);
     journal_set_on_synced(parts->journal, on_synced, parts);
     memory_budget_cron(parts->budget);
+    (void)memory_budget_usage(parts->budget); /* so that the first INFO has it */
     parts->startup_bytes = mem_allocated_bytes();
     state.marked_sequence = gauge_get(&parts->journal_metrics.marked_sequence);
     server.loading = false;

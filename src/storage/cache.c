@@ -183,6 +183,13 @@ struct entry *cache_table_random(struct cache *cache, uint16_t table, uint64_t r
     return cache_index_random(&from->index, random);
 }
 
+size_t cache_table_sample(const struct cache *cache, uint16_t table, uint64_t random,
+                          struct entry **out, size_t most)
+{
+    const struct cache_table *from = cache->tables[table];
+    return from->dropped ? 0 : cache_index_sample(&from->index, random, out, most);
+}
+
 /* --- looking up --- */
 
 void cache_prefetch_bucket(const struct cache *cache, uint16_t table, uint64_t hash)

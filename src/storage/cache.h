@@ -72,6 +72,10 @@ bool cache_table_is_complete(const struct cache *cache, uint16_t table);
 void cache_table_set_complete(struct cache *cache, uint16_t table, bool complete);
 /* A random entry in state PRESENT, or NULL after a bounded search. `random` is any number. */
 struct entry *cache_table_random(struct cache *cache, uint16_t table, uint64_t random);
+/* Up to `most` present entries, neighbours in the index from a random place on; all where there are no
+ * more. Returns how many. */
+size_t cache_table_sample(const struct cache *cache, uint16_t table, uint64_t random,
+                          struct entry **out, size_t most);
 
 /* --- looking up --- */
 /* Brings the memory that a later cache_find of that hash touches nearer. Two steps, so that a batch

@@ -327,3 +327,24 @@ struct entry *cache_index_random(const struct cache_index *index, uint64_t rando
     }
     return NULL;
 }
+
+size_t cache_index_sample(const struct cache_index *index, uint64_t random, struct entry **out,
+                          size_t most)
+{
+    size_t count = 0;
+    uint32_t buckets = index->bucket_count;
+    uint32_t number = (uint32_t)((mix(random) >> 32) * buckets >> 32);
+    if (buckets > most * 2) buckets = (uint32_t)most * 2;
+    for (; buckets > 0; buckets--) {
+        const struct cache_bucket *bucket = cache_index_bucket(index, number);
+        for (; bucket; bucket = bucket->overflow) {
+            for (unsigned slot = 0; slot < INDEX_SLOTS; slot++) {
+                struct entry *entry = present_at(bucket, slot);
+                if (entry && count == most) return count;
+                if (entry) out[count++] = entry;
+            }
+        }
+        number = number + 1 < index->bucket_count ? number + 1 : 0;
+    }
+    return count;
+}

@@ -58,6 +58,10 @@ void cache_index_replace(struct cache_index *index, const struct entry *entry,
 struct entry *cache_index_drain(struct cache_index *index);
 /* Any entry in state PRESENT after a bounded search, or NULL. */
 struct entry *cache_index_random(const struct cache_index *index, uint64_t random);
+/* Up to `most` present entries, those of the buckets from a random one on: all of them where there are
+ * no more. Returns how many. */
+size_t cache_index_sample(const struct cache_index *index, uint64_t random, struct entry **out,
+                          size_t most);
 
 /* --- looking up, in line since every command does it --- */
 

@@ -149,6 +149,11 @@ enum found keyspace_swap_databases(struct access *access, unsigned a, unsigned b
 /* --- the whole database --- */
 /* Exact number of keys (the run's own writes included); waits for a barrier when it is open. */
 enum found keyspace_count(struct access *access, unsigned number, uint64_t *count);
+/* For INFO: the mean time to live of the keys with an expiry among up to 512 neighbours in the cache's
+ * index, from a random place on, so all that are cached where there are few. Where the sample has none,
+ * the mean of the last one that had; 0 before there was any (after a start, until keys are used).
+ * Redis's figure is a mean of what its expiry cycle met. Bounded, asks no disk. */
+int64_t keyspace_average_ttl_ms(struct keyspace *keyspace, unsigned number, int64_t now_ms);
 /* Last settled figures, for INFO: never wait. */
 void keyspace_estimate(struct keyspace *keyspace, unsigned number, int64_t *keys,
                        int64_t *expiring);

@@ -5,6 +5,8 @@
  * exact. Loop thread. */
 #include "storage/keyspace_internal.h"
 
+#include "base/clock.h"
+
 bool keyspace_hold_writers(struct access *access)
 {
     struct keyspace *keyspace = access->keyspace;
@@ -123,6 +125,25 @@ enum found keyspace_count(struct access *access, unsigned number, uint64_t *coun
         return FOUND_WAIT;
     *count = (uint64_t)(keys + own > 0 ? keys + own : 0);
     return FOUND;
+}
+
+int64_t keyspace_average_ttl_ms(struct keyspace *keyspace, unsigned number, int64_t now_ms)
+{
+    enum { SAMPLE = 512 };
+    struct database *database = &keyspace->databases[number];
+    struct entry *sample[SAMPLE];
+    if (database->expiring <= 0) return 0;
+    size_t found = cache_table_sample(keyspace->cache, database->table,
+                                      (uint64_t)clock_monotonic_ns(), sample, SAMPLE);
+    double sum_ms = 0;
+    size_t count = 0;
+    for (size_t i = 0; i < found; i++) {
+        if (!sample[i]->has_expiry || entry_expire_at_ms(sample[i]) <= now_ms) continue;
+        sum_ms += (double)(entry_expire_at_ms(sample[i]) - now_ms);
+        count++;
+    }
+    if (count > 0) database->mean_expire_at_ms = now_ms + (int64_t)(sum_ms / (double)count);
+    return database->mean_expire_at_ms > now_ms ? database->mean_expire_at_ms - now_ms : 0;
 }
 
 void keyspace_estimate(struct keyspace *keyspace, unsigned number, int64_t *keys, int64_t *expiring)

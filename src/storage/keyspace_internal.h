@@ -33,6 +33,7 @@ struct database {
     int64_t keys, expiring; /* exact when unknown is 0 */
     uint64_t unknown;       /* operations not yet settled that did not know the old record */
     int64_t settled_keys;   /* exact as of what is applied */
+    int64_t mean_expire_at_ms; /* of the keys that were sampled last; 0: none yet */
 };
 
 /* A run's own mapping, once it has changed it. */

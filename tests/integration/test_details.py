@@ -119,6 +119,56 @@ def statistics_count_as_in_redis(t):
         expect(wrong, {}, name + ": field, ours and theirs")
 
 
+def average_ttl(client, number=0):
+    return int(re.search(r"avg_ttl=(\d+)", client.info("keyspace")["db%d" % number]).group(1))
+
+
+@test
+def info_tells_the_mean_time_to_live(t):
+    client = t.client(t.server())
+    client.run("SET", "a", 1)
+    expect(average_ttl(client), 0)
+    client.run("SET", "b", 1, "EX", 10000)
+    client.run("SET", "c", 1, "EX", 30000)
+    assert 19000000 < average_ttl(client) <= 20000000, average_ttl(client)
+    client.pipeline([["SET", "many:%d" % i, 1, "EX", 50000 + i % 1000] for i in range(20000)])
+    assert 49000000 < average_ttl(client) <= 51000000, average_ttl(client)
+    client.run("FLUSHALL")
+    client.run("SET", "a", 1)
+    expect(average_ttl(client), 0)
+    client.run("SELECT", 3)
+    client.run("SET", "b", 1, "PX", 2 ** 53)
+    assert 2 ** 53 - 10 ** 8 < average_ttl(client, 3) <= 2 ** 53, average_ttl(client, 3)
+    client.run("PERSIST", "b")
+    client.run("CHECKPOINT")
+    expect(average_ttl(client, 3), 0)
+
+
+@test
+def the_mean_time_to_live_outlives_the_cache(t):
+    server = t.server("--cache-percent", 0)
+    client = t.client(server)
+    client.pipeline([["SET", "k:%d" % i, "v" * 100, "EX", 100000] for i in range(1000)])
+    before = average_ttl(client)
+    assert 99000000 < before <= 100000000, before
+    client.run("CHECKPOINT")
+    client.pipeline([["GET", "k:%d" % i] for i in range(1000)])
+    assert 98000000 < average_ttl(client) <= before, average_ttl(client)
+
+
+@test
+def figures_of_memory_fit_each_other(t):
+    client = t.client(t.server())
+    client.pipeline([["SET", "big:%d" % i, "x" * 200000] for i in range(100)])
+    info = {name: int(value) for name, value in client.info("memory").items() if value.isdigit()}
+    assert 15000000 < info["used_memory_dataset"] <= info["used_memory"] - info["used_memory_startup"], info
+    expect(info["used_memory_overhead"] + info["used_memory_dataset"], info["used_memory"])
+    assert info["used_memory"] <= info["used_memory_peak"], info
+    assert info["used_memory_rss"] > 1000000 and info["rss_anonymous"] > 100000, info
+    percent = client.info("memory")["used_memory_dataset_perc"]
+    assert 50 < float(percent[:-1]) <= 100, percent
+
+
 # --- what is refused before it runs ---
 
 @test
