@@ -3,16 +3,16 @@
 #
 # What `make lint` runs: layer check, clang-tidy, cppcheck, shellcheck. All of them run, even where an
 # earlier one complains; the exit code says whether any did.
-#   utils/lint.sh [CPPFLAGS] [FILE...]      (default: all of src)
+#   utils/lint.sh [CPPFLAGS] [FILE...]      (default: all of src and utils/check)
 set -u
 
 cd "$(dirname "$0")/.." || exit 1
-flags=${1:--Isrc -D_GNU_SOURCE}
+flags="-Iutils ${1:--Isrc -D_GNU_SOURCE}"
 if [ $# -gt 0 ]; then shift; fi
 jobs=$(nproc)
 bad=""
 
-mapfile -t sources < <(if [ $# -gt 0 ]; then printf '%s\n' "$@"; else find src -name '*.c' -o -name '*.cc' | sort; fi)
+mapfile -t sources < <(if [ $# -gt 0 ]; then printf '%s\n' "$@"; else find src utils/check -name '*.c' -o -name '*.cc' | sort; fi)
 
 echo "== layers"
 utils/check_layers.py || bad+=" layers"
@@ -36,7 +36,7 @@ echo "== cppcheck"
 # The checks that are off are matters of taste, or need the whole program in one view.
 mapfile -t c_sources < <(printf '%s\n' "${sources[@]}" | grep '\.c$')
 cppcheck --quiet --error-exitcode=1 --std=c11 --language=c -j "$jobs" --inline-suppr \
-    --library=utils/cppcheck.cfg --enable=warning,performance,portability -Isrc -D_GNU_SOURCE -D__has_feature\(x\)=0 \
+    --library=utils/cppcheck.cfg --enable=warning,performance,portability -Isrc -Iutils -D_GNU_SOURCE -D__has_feature\(x\)=0 \
     -D__BYTE_ORDER__=1234 -D__ORDER_LITTLE_ENDIAN__=1234 \
     --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
     --suppress=nullPointerArithmetic --suppress=nullPointerArithmeticOutOfMemory \
