@@ -10,7 +10,6 @@
 #include "base/memory.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 
@@ -189,16 +188,6 @@ static bool is_empty(struct parts *parts)
     return !found;
 }
 
-/* What to do about a folder that is damaged, the same for whatever part of it is. */
-static void add_advice(const char *data_dir, struct error *error)
-{
-    size_t size = strlen(error->text);
-    (void)snprintf(error->text + size, sizeof error->text - size,
-                   ". To see all that is wrong: kelvin-check %s (with --repair it saves what can be "
-                   "saved, after a copy); or bring back a copy of the folder",
-                   data_dir);
-}
-
 /* On a full disk the reserve makes room: all is opened again, since LevelDB takes no write after one
  * that has failed. */
 static enum status open_again(struct opening *opening, const struct batch_writer_events *events,
@@ -234,6 +223,5 @@ enum status startup_run(struct parts *parts, const struct batch_writer_events *e
                           (unsigned long long)(opening.found.bytes >> 20));
     }
     if (status == STATUS_OK) *start_empty = is_empty(parts);
-    if (status == STATUS_CORRUPT && error) add_advice(parts->data_dir, error);
     return status;
 }
