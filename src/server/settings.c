@@ -276,14 +276,10 @@ static void add_value(const struct option *option, const void *options,
 {
     *value = (struct config_value){.name = option->name, .alias = option->alias, .texts = lines};
     value->keep_out = option_is_default(option, options);
-    if (option->flags & OPTION_MULTI_WORD) {
+    if (option->flags & OPTION_REPEATED)
         option_format(option, options, text);
-    } else {
-        struct buffer plain = {0};
-        option_format(option, options, &plain);
-        config_file_append_word(text, buffer_slice(&plain));
-        buffer_free(&plain);
-    }
+    else
+        option_format_for_file(option, options, text);
     if (!(option->flags & OPTION_REPEATED)) {
         lines[0] = buffer_slice(text);
         if (text->size == 0) lines[0] = SLICE_LITERAL("\"\"");

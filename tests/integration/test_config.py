@@ -282,7 +282,7 @@ def rewrite_keeps_comments_and_survives_a_restart(t):
     expect(client.run("CONFIG", "REWRITE"), b"OK")
     with open(path) as text:
         lines = text.read().split("\n")
-    assert lines[0] == "# mine" and "timeout 33" in lines and "maxmemory 134217728" in lines, lines
+    assert lines[0] == "# mine" and "timeout 33" in lines and "maxmemory 128mb" in lines, lines
     assert any(line.startswith("include ") for line in lines), lines
     expect([l for l in lines if l.startswith("rename-command")], ['rename-command LOLWUT ""'])
     server.options += ["--requirepass", ""]
@@ -293,6 +293,46 @@ def rewrite_keeps_comments_and_survives_a_restart(t):
     expect(client.run("CONFIG", "GET", "maxclients"), [b"maxclients", b"100"])
     expect(client.run("CONFIG", "GET", "save"), [b"save", b"900 1"])
     assert client.call("LOLWUT").raw.startswith(b"-ERR unknown command")
+
+
+def all_options(client):
+    pairs = client.run("CONFIG", "GET", "*")
+    return dict(zip(pairs[::2], pairs[1::2]))
+
+
+@test
+def every_option_takes_the_value_that_it_shows(t):
+    client = t.client(t.server())
+    before = all_options(client)
+    for name, value in before.items():
+        reply = client.call("CONFIG", "SET", name, value).raw
+        assert reply == b"+OK\r\n" or b"immutable" in reply or b"protected" in reply, (name, value, reply)
+    expect(all_options(client), before)
+
+
+@test
+def what_was_changed_is_there_after_rewrite_and_restart(t):
+    server = t.new_server()
+    path = os.path.join(server.folder, "kelvin.conf")
+    with open(path, "w"):
+        pass
+    server.command.insert(1, path)
+    server.start()
+    client = t.client(server)
+    apart = ("port", "bind", "requirepass", "protected", "proto", "timeout", "client", "max", "load", "leveldb")
+    for name, value in all_options(client).items():
+        other = {b"yes": b"no", b"no": b"yes", b"": b"a \" b"}.get(value)
+        if other is None and value.isdigit():
+            other = b"%d" % (int(value) + 1)
+        if other is not None and not name.decode().startswith(apart):
+            client.call("CONFIG", "SET", name, other)
+    wanted = all_options(client)
+    expect(client.run("CONFIG", "REWRITE"), b"OK")
+    server.restart()
+    client = t.client(server)
+    got = all_options(client)
+    expect({name: (wanted[name], got[name]) for name in wanted
+            if name != b"port" and wanted[name] != got[name]}, {})
 
 
 @test
