@@ -148,7 +148,8 @@ def overwrite(bench, store):
 
     result = bench.measure(server, "overwriting", run)
     after = server.info()
-    reads, series = result["reads"], result["series"]["requests_per_second"]
+    reads = result["reads"]
+    series = result["series"]["requests_per_second"][:seconds]  # not those in which the last replies were waited for
     bench.raw["overwrite"] = result
     per_byte = result["disk_bytes"] / (result["requests"] * (KEY_BYTES + VALUE_BYTES))
     lookups = (int(after["batchwriter_old_lookups"]) - int(before["batchwriter_old_lookups"])) / result["requests"]
