@@ -122,11 +122,12 @@ static bool find_changes(struct command_run *run, struct change *changes, int co
         if (!(change->option->flags & OPTION_LIVE)) {
             bool guarded = strcmp(change->option->name, "dir") == 0 ||
                            strcmp(change->option->name, "dbfilename") == 0;
-            reply_failed(run, name, guarded ? "can't set protected config" : "can't set immutable config");
+            reply_failed(run, name,
+                         guarded ? "can't set protected config" : "can't set immutable config");
             return false;
         }
-        for (int k = 0; k < i; k++)
-            if (changes[k].name.data == change->name.data) { /* an alias is another parameter, as in Redis */
+        for (int k = 0; k < i; k++) /* as in Redis an alias is another parameter */
+            if (changes[k].name.data == change->name.data) {
                 reply_failed(run, name, "duplicate parameter");
                 return false;
             }

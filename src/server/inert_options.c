@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * Options of Redis that have no meaning here: a row each with Redis's name, kind, bounds and default and the
- * reason, which the warning tells. What Redis would take is kept and shown as Redis shows it, what it
- * would refuse is refused with its text. */
+ * Options of Redis that have no meaning here: a row each with Redis's name, kind, bounds, default, and
+ * the reason, which the warning tells. What Redis would take is kept and shown as Redis shows
+ * it, what it would refuse is refused with its text. */
 #include "server/options.h"
 
 #include <ctype.h>
@@ -50,9 +50,11 @@ enum { INERT_BASE = __COUNTER__ + 1 };
 #define SWITCH(live, name, fallback, reason, ...)                                                  \
     {ROW(live, name, OPTION_BOOL, fallback, reason), __VA_ARGS__}
 #define NUMBER(live, name, fallback, least, most, reason, ...)                                     \
-    {ROW(live, name, OPTION_INTEGER, fallback, reason), .minimum = least, .maximum = most, __VA_ARGS__}
+    {ROW(live, name, OPTION_INTEGER, fallback, reason), .minimum = least, .maximum = most,         \
+     __VA_ARGS__}
 #define BYTES(live, name, fallback, least, most, reason, ...)                                      \
-    {ROW(live, name, OPTION_BYTES, fallback, reason), .minimum = least, .maximum = most, __VA_ARGS__}
+    {ROW(live, name, OPTION_BYTES, fallback, reason), .minimum = least, .maximum = most,           \
+     __VA_ARGS__}
 #define CHOICE(live, name, fallback, words, reason, ...)                                           \
     {ROW(live, name, OPTION_CHOICE, fallback, reason), .choices = words, __VA_ARGS__}
 #define TEXT(live, name, fallback, reason, ...)                                                    \
@@ -269,7 +271,8 @@ static enum status check_stops(const struct words *words, struct error *error)
         if (!given[1] || !given[2]) return STATUS_OK;
         return refuse(error, "shutdown options SAVE and NOSAVE can't be used simultaneously");
     }
-    return refuse(error, "argument(s) must be one of the following: default, save, nosave, now, force");
+    return refuse(error, "argument(s) must be one of the following: default, save, nosave, now, "
+                         "force");
 }
 
 static enum status check_words(const char *name, const struct words *words, struct error *error)
@@ -289,7 +292,8 @@ static enum status check_text(const char *name, struct slice text, struct error 
         if (is_events && !memchr("Ag$lshzxeKEtmdn", c, 15))
             return refuse(error, "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.");
         if (is_host && !isalnum((unsigned char)c) && c != '-' && c != '.')
-            return refuse(error, "Hostnames may only contain alphanumeric characters, hyphens or dots");
+            return refuse(error, "Hostnames may only contain alphanumeric characters, hyphens or "
+                                 "dots");
     }
     return STATUS_OK;
 }
