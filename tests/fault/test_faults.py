@@ -69,7 +69,9 @@ def attack(t, rules, mode, must_hit=True, must_refuse=False, linger=0.3):
           % (hits, sum(worker.acknowledged for worker in workers), sum(worker.refused for worker in workers), took,
              slowest * 1000, said), flush=True)
     if must_refuse:
-        causes = [os.strerror(rule[2].get("error", errno.EIO)) for rule in rules]
+        errors = [rule[2].get("error", errno.EIO) for rule in rules]
+        causes = [os.strerror(error) for error in errors] + ["disk is full"] * (errno.ENOSPC in errors or
+                                                                                errno.EDQUOT in errors)
         assert said.startswith("MISCONF") and any(cause in said for cause in causes), said
     workers = verify(t, server, workers)  # as it is seen now,
     server.stop(signal.SIGKILL)
