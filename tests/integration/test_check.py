@@ -349,13 +349,32 @@ def flip_in_table(server, chance):
 
 
 @test
-def a_table_without_its_end_is_found(t):
+def a_table_without_its_end_costs_nothing_and_one_cut_in_half_its_end(t):
     source, model = template(t, stop=signal.SIGTERM)
     for number in range(scaled(4, 2)):
         def cut(server, number=number):
             path = tables(server)[number % len(tables(server))]
             os.truncate(path, os.path.getsize(path) - 100)
-        hurt_and_repair(t, source, model, cut, ".ldb")
+        expect(hurt_and_repair(t, source, model, cut, ".ldb"), 0, "keys gone")
+
+    def cut_in_half(server):
+        path = max(tables(server), key=os.path.getsize)
+        os.truncate(path, os.path.getsize(path) // 2)
+    hurt_and_repair(t, source, model, cut_in_half, ".ldb")
+
+
+@test
+def zeros_in_the_place_of_a_table_or_a_part_are_found(t):
+    source, model = template(t, stop=signal.SIGTERM)
+
+    def wipe(server, part):
+        path = max(tables(server), key=os.path.getsize)
+        size = os.path.getsize(path)
+        with open(path, "r+b") as file:
+            file.seek(0 if part == 1 else size // 3)
+            file.write(bytes(int(size * part)))
+    for part in (1, 0.1):
+        hurt_and_repair(t, source, model, lambda server, p=part: wipe(server, p), ".ldb")
 
 
 @test

@@ -123,8 +123,8 @@ static enum status examine_store(struct examination *examination, struct error *
     if (status == STATUS_OK) status = examine_objects(examination, error);
     if (status == STATUS_OK) status = examine_journal_losses(examination, error);
     if (status == STATUS_OK) status = examine_expiry(examination, error);
+    if (status == STATUS_OK) status = examine_names(examination, error);
     if (status != STATUS_OK) return status;
-    examine_names(examination);
     examine_counts(examination);
     if (examination->rolls_back || (examination->brings_records && examination->store_is_bad))
         report_note(examination->report, "the journal still has what was written from sequence %llu "
@@ -179,5 +179,7 @@ void examination_free(struct examination *examination)
     id_list_free(&examination->bad_objects);
     id_list_free(&examination->missing_expiry);
     id_list_free(&examination->stray_expiry);
+    id_list_free(&examination->stray_keys);
+    id_list_free(&examination->stray_present);
     *examination = (struct examination){0};
 }

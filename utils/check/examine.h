@@ -77,7 +77,8 @@ struct examination {
     struct id_list bad_objects;    /* what they hold cannot be served */
     struct sorter *kept_objects;   /* object id -> length, or KEPT_AS_IT_IS */
     bool journal_names_bad;        /* pending operations name such objects */
-    struct id_list missing_expiry, stray_expiry; /* hashes */
+    struct id_list missing_expiry, stray_expiry;  /* hashes of expiry records */
+    struct id_list stray_keys, stray_present;     /* of their keys; of those that are there */
     bool store_is_bad; /* findings in the store: it is to be written anew */
 };
 
@@ -114,6 +115,6 @@ enum status examine_records(struct examination *examination, struct error *error
 /* examine_objects.c: heads, chunks, garbage against each other; then names what is wrong. */
 enum status examine_objects(struct examination *examination, struct error *error);
 enum status examine_expiry(struct examination *examination, struct error *error);
-void examine_names(struct examination *examination);
+enum status examine_names(struct examination *examination, struct error *error);
 
 #endif

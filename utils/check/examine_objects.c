@@ -245,6 +245,19 @@ enum status examine_expiry(struct examination *examination, struct error *error)
 
 /* --- names --- */
 
+/* Not where damage hides it: that has been told. */
+static bool lacks_expiry(struct examination *examination, const struct key_record *record,
+                         uint64_t db_id, struct slice key)
+{
+    if (!id_list_has(&examination->missing_expiry, expiry_hash(record->expire_at_ms, db_id, key)))
+        return false;
+    struct buffer name = {0};
+    record_expiry_name(&name, record->expire_at_ms, db_id, key);
+    bool is_hidden = table_set_may_lack(examination->set, buffer_slice(&name));
+    buffer_free(&name);
+    return !is_hidden;
+}
+
 static void name_key(struct examination *examination, const struct visible *at)
 {
     struct key_record record;
@@ -256,8 +269,7 @@ static void name_key(struct examination *examination, const struct visible *at)
     struct database_view *database = examination_database(examination, db_id);
     if (!database_is_kept(database) && !(examination->map_is_bad && !database->is_garbage)) return;
     const char *text = examination_database_text(examination, db_id);
-    if (record.expire_at_ms != -1 &&
-        id_list_has(&examination->missing_expiry, expiry_hash(record.expire_at_ms, db_id, key))) {
+    if (record.expire_at_ms != -1 && lacks_expiry(examination, &record, db_id, key)) {
         report_finding(examination->report, "key %s of %s expires, but has no expiry record",
                        report_quoted(key), text);
         examination->store_is_bad = true;
@@ -272,20 +284,6 @@ static void name_key(struct examination *examination, const struct visible *at)
     }
 }
 
-static bool has_key(struct examination *examination, struct slice name)
-{
-    struct buffer after = {0};
-    struct visible at;
-    buffer_append_slice(&after, name);
-    buffer_append(&after, "", 1);
-    struct table_walk *walk =
-        table_walk_begin(examination->set, name, buffer_slice(&after), false);
-    bool result = table_walk_next(walk, &at);
-    table_walk_end(walk);
-    buffer_free(&after);
-    return result;
-}
-
 static void name_expiry(struct examination *examination, const struct visible *at)
 {
     int64_t expire_at_ms;
@@ -298,7 +296,7 @@ static void name_expiry(struct examination *examination, const struct visible *a
     record_key_name(&name, db_id, key);
     const char *text = examination_database_text(examination, db_id);
     examination->store_is_bad = true;
-    if (has_key(examination, buffer_slice(&name)))
+    if (id_list_has(&examination->stray_present, key_hash(db_id, key)))
         report_finding(examination->report, "key %s of %s has an expiry record for %lld, which is "
                        "not when it expires", report_quoted(key), text, (long long)expire_at_ms);
     else if (examination_journal_has(examination, db_id, key))
@@ -312,23 +310,77 @@ static void name_expiry(struct examination *examination, const struct visible *a
     buffer_free(&name);
 }
 
-void examine_names(struct examination *examination)
+/* Into the list, each once. */
+static enum status list_sorted(struct sorter *sorter, struct id_list *list, struct error *error)
+{
+    struct sorter_item item;
+    enum status status = sorter_rewind(sorter, error);
+    while (status == STATUS_OK && sorter_next(sorter, &item, &status, error))
+        id_list_add(list, item.key);
+    return status;
+}
+
+/* The keys of stray expiry records, by their hashes. */
+static enum status find_stray_keys(struct examination *examination, struct error *error)
 {
     struct visible at;
-    bool is_key_wrong =
-        examination->missing_expiry.count > 0 || examination->bad_objects.count > 0;
-    report_begin(examination->report, "finding names", table_set_bytes(examination->set));
-    if (is_key_wrong) {
-        struct table_walk *walk = table_walk_begin(examination->set, SLICE_LITERAL("K"),
-                                                   SLICE_LITERAL("L"), false);
-        while (table_walk_next(walk, &at)) name_key(examination, &at);
-        table_walk_end(walk);
+    int64_t expire_at_ms;
+    uint64_t db_id;
+    struct slice key;
+    enum status status = STATUS_OK;
+    struct sorter *keys = sorter_create(1 << 20);
+    struct table_walk *walk =
+        table_walk_begin(examination->set, SLICE_LITERAL("X"), SLICE_LITERAL("Y"), false);
+    while (status == STATUS_OK && table_walk_next(walk, &at))
+        if (record_parse_expiry_name(at.name, &expire_at_ms, &db_id, &key) &&
+            id_list_has(&examination->stray_expiry, expiry_hash(expire_at_ms, db_id, key)))
+            status = sorter_add(keys, key_hash(db_id, key), 0, error);
+    table_walk_end(walk);
+    if (status == STATUS_OK) status = list_sorted(keys, &examination->stray_keys, error);
+    sorter_destroy(keys);
+    return status;
+}
+
+/* Names what is wrong with keys, and finds those that have a stray expiry record but are there. */
+static enum status walk_keys(struct examination *examination, struct error *error)
+{
+    struct visible at;
+    uint64_t db_id;
+    struct slice key;
+    enum status status = STATUS_OK;
+    struct sorter *present = sorter_create(1 << 20);
+    struct table_walk *walk =
+        table_walk_begin(examination->set, SLICE_LITERAL("K"), SLICE_LITERAL("L"), false);
+    while (status == STATUS_OK && table_walk_next(walk, &at)) {
+        name_key(examination, &at);
+        if (examination->stray_keys.count == 0 || !record_parse_key_name(at.name, &db_id, &key))
+            continue;
+        uint64_t hash = key_hash(db_id, key);
+        if (id_list_has(&examination->stray_keys, hash))
+            status = sorter_add(present, hash, 0, error);
     }
-    if (examination->stray_expiry.count > 0) {
+    table_walk_end(walk);
+    if (status == STATUS_OK) status = list_sorted(present, &examination->stray_present, error);
+    sorter_destroy(present);
+    return status;
+}
+
+enum status examine_names(struct examination *examination, struct error *error)
+{
+    struct visible at;
+    enum status status = STATUS_OK;
+    bool has_strays = examination->stray_expiry.count > 0;
+    report_begin(examination->report, "finding names", table_set_bytes(examination->set));
+    if (has_strays) status = find_stray_keys(examination, error);
+    if (status == STATUS_OK && (has_strays || examination->missing_expiry.count > 0 ||
+                                examination->bad_objects.count > 0))
+        status = walk_keys(examination, error);
+    if (status == STATUS_OK && has_strays) {
         struct table_walk *walk = table_walk_begin(examination->set, SLICE_LITERAL("X"),
                                                    SLICE_LITERAL("Y"), false);
         while (table_walk_next(walk, &at)) name_expiry(examination, &at);
         table_walk_end(walk);
     }
     report_end(examination->report);
+    return status;
 }

@@ -27,9 +27,12 @@ struct table_entry {
     bool is_delete;
 };
 
-/* NULL with a text in `reason` (of `size` bytes): the file is missing, or its end or index cannot be
- * read, so that nothing of it can. */
-struct table_file *table_file_open(const char *path, char *reason, size_t size);
+/* `largest`: the user's key with which the table ends; NULL when that is not known. NULL with a text in
+ * `reason` (of `size` bytes): the file is missing, or its end or index cannot be read, so that nothing
+ * of it can. With `largest` the blocks are then found by their checksums from the file's beginning, as
+ * far as they follow each other; `reason` has a text then, too, otherwise it is empty. */
+struct table_file *table_file_open(const char *path, const char *largest, size_t largest_size,
+                                   char *reason, size_t size);
 void table_file_close(struct table_file *table);
 
 /* To the first version of the first key at or after this one. */

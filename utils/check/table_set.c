@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+enum { REASON_BYTES = 300 };
+
 struct bad_block {
     uint64_t offset;
     bool is_said;
@@ -59,6 +61,14 @@ struct table_walk {
     size_t heap_count;
     uint64_t bytes_done, steps;
 };
+
+/* `reason` has REASON_BYTES. */
+static struct table_file *open_file(const struct table *table, char *reason)
+{
+    const struct buffer *largest = &table->info->largest;
+    return table_file_open(table->path, table->info->has_bounds ? largest->data : NULL,
+                           largest->size, reason, REASON_BYTES);
+}
 
 /* --- damage --- */
 
@@ -123,8 +133,8 @@ static bool is_as_new(const struct table *table, const struct table *than)
 
 static struct table_file *file_to_ask(struct table *table)
 {
-    char reason[8];
-    if (!table->file) table->file = table_file_open(table->path, reason, sizeof reason);
+    char reason[REASON_BYTES];
+    if (!table->file) table->file = open_file(table, reason);
     return table->file;
 }
 
@@ -223,16 +233,18 @@ static void say_unreadable(const struct table_set *set, const struct table *tabl
 
 static void look_at(struct table_set *set, struct table *table)
 {
-    char reason[300];
+    char reason[REASON_BYTES];
     struct stat info;
     size_t count, of_filter;
     struct table_entry entry;
-    struct table_file *file = table_file_open(table->path, reason, sizeof reason);
+    struct table_file *file = open_file(table, reason);
     if (!file) {
         table->is_unreadable = true;
         say_unreadable(set, table, reason);
         return;
     }
+    if (*reason)
+        report_finding(set->report, "%s: %s; its blocks are read without", table->path, reason);
     if (table->info->has_bounds && stat(table->path, &info) == 0 &&
         (uint64_t)info.st_size != table->info->bytes)
         report_finding(set->report, "%s has %llu bytes, LevelDB's MANIFEST says %llu", table->path,
@@ -372,12 +384,12 @@ static bool settle(struct table_walk *walk, struct cursor *cursor)
 
 static void open_cursor(struct table_walk *walk, struct table *table)
 {
-    char reason[8];
+    char reason[REASON_BYTES];
     if (table->is_unreadable) return;
     if (table->info->has_bounds && walk->from.size > 0 &&
         slice_compare(buffer_slice(&table->info->largest), buffer_slice(&walk->from)) < 0)
         return;
-    struct table_file *file = table_file_open(table->path, reason, sizeof reason);
+    struct table_file *file = open_file(table, reason);
     if (!file) return;
     struct cursor *cursor = mem_calloc(1, sizeof *cursor);
     cursor->table = table;
