@@ -15,7 +15,7 @@ QUANTILES = ("p50", "p90", "p99", "p99.9", "p99.99", "max")
 
 def entry(bench):
     """Memory beside key and value."""
-    keys = 1000000
+    keys = bench.keys
     rows = []
     for kind in ("kelvin", "redis"):
         server = bench.server(kind)
@@ -37,7 +37,7 @@ def entry(bench):
             say("entry: %s: %s bytes counted, %.1f by RssAnon" % (server.title, counted or "-", per_key))
         finally:
             server.remove()
-    return [("Memory beside key and value: 1M keys of 16 bytes, values of 64 (bytes an entry)",
+    return [("Memory beside key and value: %d keys of 16 bytes, values of 64 (bytes an entry)" % keys,
              ("server", "as INFO counts it", "by RssAnon, all included"), rows)]
 
 
@@ -94,10 +94,10 @@ def connections(bench):
 
     def run(server, count):
         if server not in filled:
-            bench.generator.fill(server, 1000000)
+            bench.generator.fill(server, bench.keys)
             filled.add(server)
         bench.settle(server, "before connections")
-        load = bench.generator.start(server, "-c", count, "-S", 600)
+        load = bench.generator.start(server, "-c", count, "-k", bench.keys, "-S", 600)
         bench.commands["connections"] = bench.generator.last
         while int(server.info()["connected_clients"]) <= count:
             if load.poll() is not None:
@@ -135,7 +135,6 @@ def idle(bench):
     def measure(server):
         bench.generator.fill(server, 100000)
         server.wait_quiet()
-        time.sleep(2)
         cpu, wakes = cpu_us(server.pid), wake_ups(server.pid)
         time.sleep(seconds)
         return {"cpu_percent": (cpu_us(server.pid) - cpu) / seconds / 1e4,
@@ -156,10 +155,11 @@ def latency(bench):
     seconds = 2 if bench.arguments.quick else 15
 
     def measure(server):
-        bench.generator.fill(server, 1000000)
+        bench.generator.fill(server, bench.keys)
         server.wait_quiet()
         result = bench.generator.load(server, "-r", rate, "--poisson", "-P", 16, "-S", seconds, "--warmup", 1,
-                                      "-o", "zipf:0.99", "GET key:{key}", "--weight", 80, "SET key:{key} {value}", "--weight", 20)
+                                      "-k", bench.keys, "-o", "zipf:0.99", "GET key:{key}", "--weight", 80,
+                                      "SET key:{key} {value}", "--weight", 20)
         bench.commands["latency"] = bench.generator.last
         late = result["left_late_us"]
         say("latency: %s: p50 %.0f us, p99.9 %.0f us (left late: p50 %.0f, p99.9 %.0f)" % (

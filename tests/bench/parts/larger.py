@@ -247,7 +247,7 @@ def scan_between(bench, server, keys, seconds):
 
 def amplify(bench):
     """Bytes to disk per byte of key and value; the journal and compaction included."""
-    seconds, keys, rows = (3 if bench.arguments.quick else 30), 1000000, []
+    seconds, keys, rows = (3 if bench.arguments.quick else 30), bench.keys, []
     server = bench.server("kelvin")
     try:
         server.start()
@@ -262,5 +262,6 @@ def amplify(bench):
             say("amplify: %s: %s SET/s, %s bytes to disk per byte" % tuple(rows[-1][:3]))
     finally:
         server.remove()
-    return [("Bytes written to disk per byte of key and value: SET -P 16, 1M keys, 64-byte values, %d s" % seconds,
+    return [("Bytes written to disk per byte of key and value: SET -P 16, %d keys, 64-byte values, %d s"
+             % (keys, seconds),
              ("keys", "SET/s", "bytes per byte", "at most"), rows)]

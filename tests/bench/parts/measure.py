@@ -219,6 +219,7 @@ class Bench:
     def __init__(self, arguments):
         self.arguments = arguments
         self.generator = Generator(arguments.load)
+        self.keys = 100000 if arguments.quick else 1000000  # in the rows that do not say how many
         self.notes = []      # what a reader must know about a figure
         self.commands = {}   # row: the load generator's command line
         self.raw = {}        # row: all figures, for the JSON file

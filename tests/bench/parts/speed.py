@@ -212,6 +212,8 @@ def plot(bench, names, figures):
 def run(bench, names):
     """Sections of the report: (title, head, rows)."""
     speed, lines, figures = Speed(bench), [], {}
+    for row in ROWS.values():
+        row.keys = min(row.keys, bench.keys)
     try:
         for name in names:
             cells, rate, cpu = speed.row(name)
