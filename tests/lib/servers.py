@@ -57,7 +57,7 @@ class Server:
         self.command = list(command)
         self.options = list(options)
         self.process = None
-        self.port = 0
+        self.port, self.log_begin = 0, 0
 
     def start(self, timeout=30):
         """On a port of its own; another one when somebody was quicker."""
@@ -66,13 +66,19 @@ class Server:
                 self.start_once(timeout)
                 return
             except RuntimeError:
-                if self.is_alive() or "ddress already in use" not in self.log_end(3):
+                if self.is_alive() or not self.port_was_taken():
                     raise
         raise RuntimeError("no port is free")
+
+    def port_was_taken(self):
+        with open(self.log, "rb") as log:
+            log.seek(self.log_begin)
+            return b"ddress already in use" in log.read()
 
     def start_once(self, timeout):
         self.port = free_port()
         with open(self.log, "ab") as log:
+            self.log_begin = log.tell()
             self.process = subprocess.Popen(
                 self.command + ["--port", str(self.port), "--dir", self.folder] + self.options,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent)
