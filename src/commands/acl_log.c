@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * ACL LOG: the logins that were refused, newest first. One that is like one of the newest, and comes
- * soon after it, is counted there. At most acllog-max-len entries of bounded size. Loop thread. */
+ * ACL LOG: the logins that were refused, newest first. One that is like one of the newest, and
+ * comes soon after it, is counted there. At most acllog-max-len entries of bounded size. Loop thread. */
 #include "base/list.h"
 #include "base/memory.h"
 #include "commands/argument.h"

@@ -61,7 +61,8 @@ static bool get_size(struct command_run *run, int index, int64_t maximum, unsign
     return true;
 }
 
-/* LOLWUT [VERSION 5 [columns [squares-per-row [squares-per-column]]] | VERSION 6 [columns [rows]]] */
+/* LOLWUT [VERSION 5 [columns [squares-per-row [squares-per-column]]] |
+ *         VERSION 6 [columns [rows]]] */
 void server_lolwut(struct command_run *run)
 {
     int64_t version = 0;
@@ -80,7 +81,8 @@ void server_lolwut(struct command_run *run)
             return;
         draw_wall(&text, columns, per_row, rows);
     } else if (version == 6) {
-        if (!get_size(run, 3, COLUMNS_MAX, &columns) || !get_size(run, 4, HEIGHT_MAX, &rows)) return;
+        if (!get_size(run, 3, COLUMNS_MAX, &columns) || !get_size(run, 4, HEIGHT_MAX, &rows))
+            return;
         draw_hills(&text, columns, rows);
     }
     buffer_append_text(&text, "Redis ver. 7.0.15\n");
