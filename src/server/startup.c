@@ -134,6 +134,7 @@ static enum status open_all(struct opening *opening, struct error *error)
     enum status status = journal_open(&parts->journal, opening->journal_dir, &settings->journal,
                                       &parts->journal_metrics, &opening->found, error);
     if (status != STATUS_OK) return status;
+    journal_set_store_folder(parts->journal, opening->store_dir);
     status = open_store(opening, false, 0, error);
     if (status == STATUS_NOT_FOUND) status = create_store(opening, error);
     if (status != STATUS_OK) return status;

@@ -184,11 +184,14 @@ uint64_t journal_unmarked_bytes(const struct journal *journal);
  * the reserve get STATUS_NO_SPACE, and no writer is paused. It is looked at each second while something
  * is appended, and four times a second while it is so. */
 bool journal_disk_is_short(const struct journal *journal); /* any thread */
+/* Start-up, before the run: where the store is; its file system's free space counts too. */
+void journal_set_store_folder(struct journal *journal, const char *folder);
 /* Any thread: what the store needs free for its own work, beside what is appended. */
 void journal_set_store_need(struct journal *journal, uint64_t bytes);
 /* Any thread: what should be free so that all that is unmarked can be applied. */
 uint64_t journal_needed_disk_bytes(const struct journal *journal);
-/* Free bytes of the file system that the journal is on: as last seen, and (may block) as of now. */
+/* Free bytes of the file system, of the fuller one where there are two: as last seen, and (may
+ * block) as of now. */
 uint64_t journal_free_disk_bytes(const struct journal *journal);
 uint64_t journal_measure_free_bytes(struct journal *journal);
 /* The reserve file: given up when the disk is full so that deletes and the store's own work can go

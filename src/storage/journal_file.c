@@ -117,6 +117,7 @@ static int system_free_bytes(void *context, const char *folder, uint64_t *bytes,
     (void)context;
     if (statfs(folder, &info) != 0) return -1;
     *bytes = (uint64_t)info.f_bavail * (uint64_t)info.f_bsize;
+    if (info.f_blocks == 0) *bytes = INT64_MAX; /* a file system that does not tell */
     *moves_blocks = 0;
     for (size_t i = 0; i < sizeof moving / sizeof *moving; i++)
         if (((uint64_t)info.f_type & UINT32_MAX) == moving[i]) *moves_blocks = 1;

@@ -70,7 +70,7 @@ struct journal {
     const struct journal_options *options;
     struct journal_metrics *metrics, *own_metrics;
     const struct journal_file_operations *files;
-    char *folder;
+    char *folder, *store_folder; /* the latter NULL: on the same file system */
     uint64_t store_id, run;
     uint8_t boot_id[BOOT_ID_BYTES];
     size_t segment_bytes;

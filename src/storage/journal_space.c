@@ -23,12 +23,23 @@ enum {
     LEAST_SPACE_BYTES = 64 << 10
 };
 
+void journal_set_store_folder(struct journal *journal, const char *folder)
+{
+    journal->store_folder = mem_dup(folder, strlen(folder) + 1);
+}
+
 uint64_t journal_measure_free_bytes(struct journal *journal)
 {
+    const struct journal_file_operations *files = journal->files;
     uint64_t bytes = atomic_load(&journal->free_disk_bytes), found;
     int moves;
-    if (journal->files->free_bytes(journal->files->context, journal->folder, &found, &moves) == 0)
-        atomic_store(&journal->free_disk_bytes, bytes = found);
+    if (files->free_bytes(files->context, journal->folder, &found, &moves) == 0) bytes = found;
+    /* The two may be on different file systems: the fuller one counts. */
+    if (journal->store_folder &&
+        files->free_bytes(files->context, journal->store_folder, &found, &moves) == 0 &&
+        found < bytes)
+        bytes = found;
+    atomic_store(&journal->free_disk_bytes, bytes);
     gauge_set(&journal->metrics->free_disk_bytes, (int64_t)bytes);
     return bytes;
 }
@@ -114,8 +125,9 @@ void journal_give_up_reserve(struct journal *journal)
     event_raise(&journal->prepare_event);
 }
 
-/* The loop may append as much as is free beyond what is needed, then it asks for another look: it
- * cannot fill a disk faster than we look. */
+/* The loop may append a share of what is free beyond what is needed, then it asks for another look: it
+ * cannot fill a disk faster than we look. What it appends may be needed twice and a fourth, once for
+ * what it becomes in the store, once for a compaction of that. */
 static void look_at_space(struct journal *journal)
 {
     struct error error = {0};
@@ -129,8 +141,7 @@ static void look_at_space(struct journal *journal)
     if (atomic_load(&journal->gate) & GATE_SHORT) closes_at += needed / OPEN_EXTRA;
     bool is_short = free_bytes < closes_at;
     uint64_t left = is_short ? 0 : free_bytes - needed;
-    atomic_store_explicit(&journal->space_position, position + left - left / APPLIED_EXTRA,
-                          memory_order_release);
+    atomic_store_explicit(&journal->space_position, position + left / 5 * 2, memory_order_release);
     if (is_short) say_short(journal, free_bytes, extra, "kept for deletes", &error);
     set_short(journal, is_short, &error);
     if (atomic_exchange(&journal->wait_seen, false)) journal_post(journal, EVENT_SPACE);

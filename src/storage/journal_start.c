@@ -57,6 +57,7 @@ void journal_free(struct journal *journal)
     if (!journal->home || atomic_load(&letter->bits) == 0) mem_free(letter);
     mem_free(journal->own_metrics);
     mem_free(journal->folder);
+    mem_free(journal->store_folder);
     free(journal);
 }
 
@@ -76,6 +77,7 @@ struct journal *journal_new(const char *folder, const struct journal_options *op
     journal->letter->journal = journal;
     journal->gate = GATE_CLOSED;
     journal->next_sequence = 1;
+    journal->free_disk_bytes = INT64_MAX; /* until somebody has looked */
     journal->retry_us = RETRY_US;
     journal->first_pause_us = FIRST_PAUSE_US;
     pthread_mutex_init(&journal->lock, NULL);

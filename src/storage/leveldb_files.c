@@ -446,7 +446,7 @@ uint64_t leveldb_files_kept_free(const char *folder)
 static int leave_space_for_opening(int fd, size_t size)
 {
     struct statvfs info;
-    if (fstatvfs(fd, &info) != 0) return 0;
+    if (fstatvfs(fd, &info) != 0 || info.f_blocks == 0) return 0;
     return (uint64_t)info.f_bavail * info.f_frsize < size + kept_free(&info) ? ENOSPC : 0;
 }
 
