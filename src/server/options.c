@@ -37,8 +37,9 @@ static const struct option server_rows[] = {
     {.name = "shutdown-timeout", .kind = OPTION_INTEGER, .flags = OPTION_LIVE,
      .offset = offsetof(struct server_options, shutdown_timeout_s), .default_text = "10", .minimum = 0,
      .maximum = INT32_MAX, .unit = "seconds",
-     .help = "How long a stop may take to answer the clients and to bring the journal into LevelDB. What "
-     "is not done by then is done at the next start: the journal keeps it."},
+     .help = "How long a stop may take to answer the clients and to bring the journal into LevelDB (for "
+     "that at least a second). What would take longer is left to the next start: the journal keeps it. "
+     "The journal's last sync comes after that, and is waited for."},
 };
 const struct option_table server_option_table = {
     "GENERAL", "Where the data is, what is logged, who may connect.", server_rows,

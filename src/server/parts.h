@@ -19,6 +19,7 @@ struct parts {
     struct net *net;
     struct job_queue *jobs;
     struct store *store;
+    struct leveldb_options store_options; /* it is opened with; start-up and the batch writer's thread */
     struct journal *journal;
     struct cache *cache;
     struct batch_writer *batch_writer;

@@ -14,8 +14,11 @@
 #include <sys/stat.h>
 
 enum {
-    SAY_INTERVAL_US = 2 * 1000 * 1000,
-    RANGE_SHARE = 4 /* of maxmemory is for sorting the journal: the cache is still empty */
+    SAY_INTERVAL_US = 3 * 1000 * 1000,
+    RANGE_SHARE = 4,    /* of maxmemory is for sorting the journal: the cache is still empty */
+    MEMTABLE_SHARE = 8, /* and so much for each of two memtables, of which */
+    MEMTABLES = 4,      /* so many take the journal: they go to level 0, which holds 12 */
+    MEMTABLE_MAX_BYTES = 512 << 20
 };
 
 struct opening {
@@ -29,7 +32,7 @@ static enum status open_leveldb(void *context, struct engine **out, const char *
                                 struct error *error)
 {
     struct parts *parts = context;
-    return engine_open_leveldb(out, folder, create, &parts->settings.leveldb,
+    return engine_open_leveldb(out, folder, create, &parts->store_options,
                                &parts->leveldb_metrics, error);
 }
 
@@ -131,6 +134,7 @@ static enum status open_all(struct opening *opening, struct error *error)
 {
     struct parts *parts = opening->parts;
     struct settings *settings = &parts->settings;
+    parts->store_options = settings->leveldb;
     enum status status = journal_open(&parts->journal, opening->journal_dir, &settings->journal,
                                       &parts->journal_metrics, &opening->found, error);
     if (status != STATUS_OK) return status;
@@ -142,6 +146,39 @@ static enum status open_all(struct opening *opening, struct error *error)
     return check_together(opening, error);
 }
 
+/* With other options than before, at start-up. */
+static enum status reopen_store(struct opening *opening, struct error *error)
+{
+    struct store *store = opening->parts->store;
+    store_close_engine(store, STATUS_AGAIN, "the store is being opened");
+    enum status status = store_reopen(store, error);
+    if (status == STATUS_OK) store_publish(store);
+    return status;
+}
+
+/* Much to apply: LevelDB gets memtables of a size that leaves few of them, from memory that the cache does
+ * not need yet, writes them out at the priority of everybody else, and compacts later. */
+static enum status open_for_recovery(struct opening *opening, uint64_t bytes, struct error *error)
+{
+    struct parts *parts = opening->parts;
+    struct leveldb_options *options = &parts->store_options;
+    int64_t most = (int64_t)(memory_budget_maxmemory(parts->budget) / MEMTABLE_SHARE);
+    int64_t wanted = (int64_t)(bytes / MEMTABLES);
+    if (wanted > most) wanted = most;
+    if (wanted <= options->write_buffer_bytes) return STATUS_OK;
+    options->write_buffer_bytes = wanted < MEMTABLE_MAX_BYTES ? wanted : MEMTABLE_MAX_BYTES;
+    options->is_urgent = true;
+    return reopen_store(opening, error);
+}
+
+static enum status open_for_service(struct opening *opening, struct error *error)
+{
+    struct parts *parts = opening->parts;
+    if (!parts->store_options.is_urgent) return STATUS_OK;
+    parts->store_options = parts->settings.leveldb;
+    return reopen_store(opening, error);
+}
+
 static enum status recover(struct opening *opening, const struct batch_writer_events *events,
                            struct error *error)
 {
@@ -150,7 +187,9 @@ static enum status recover(struct opening *opening, const struct batch_writer_ev
     uint64_t bytes = bytes_to_apply(opening);
     atomic_store_explicit(&parts->loading_total_bytes, bytes, memory_order_relaxed);
     opening->say_at_us = clock_monotonic_us() + SAY_INTERVAL_US;
-    enum status status = batch_writer_create(
+    enum status status = open_for_recovery(opening, bytes, error);
+    if (status != STATUS_OK) return status;
+    status = batch_writer_create(
         &parts->batch_writer, &parts->settings.batch_writer, &parts->batch_writer_metrics,
         parts->store, parts->journal, parts->jobs, loop_mailbox(parts->loop), events, error);
     if (status != STATUS_OK) return status;
@@ -161,6 +200,7 @@ static enum status recover(struct opening *opening, const struct batch_writer_ev
     const struct batch_writer_recovery recovery = {
         memory_budget_maxmemory(parts->budget) / RANGE_SHARE, note_progress, opening};
     status = batch_writer_recover(parts->batch_writer, found, &recovery, error);
+    if (status == STATUS_OK) status = open_for_service(opening, error);
     if (status != STATUS_OK) return status;
     uint64_t first = batch_writer_applied_sequence(parts->batch_writer) + 1;
     if (found->last_sequence + 1 > first) first = found->last_sequence + 1;

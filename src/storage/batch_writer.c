@@ -87,6 +87,8 @@ enum status batch_writer_create(struct batch_writer **out,
     writer->loop = loop;
     writer->events = *events;
     writer->barriers_end = &writer->barriers;
+    writer->journal_limit = JOURNAL_FIRST_MAX_BYTES;
+    journal_set_automatic_max(journal, writer->journal_limit);
     writer->databases = store_meta(store)->databases;
     writer->db_ids = mem_calloc(writer->databases, sizeof *writer->db_ids);
     atomic_store(&writer->wake_synced, never);

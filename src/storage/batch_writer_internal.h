@@ -83,6 +83,7 @@ struct batch_writer {
     struct range range;
     struct pending_marker *pending;
     size_t pending_count, pending_capacity;
+    uint64_t journal_limit;  /* as the journal was told */
     double bytes_per_second; /* of the journal, while a range was applied; 0: not known */
     uint64_t flush_ahead;    /* the reader stands before a FLUSH_ALL: the next range ends not below */
     bool full_disk;          /* the rest of the journal is one range (rule 18) */

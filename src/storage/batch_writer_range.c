@@ -11,6 +11,16 @@
 
 enum { FULL_DISK_ITEM_BYTES = 64 << 20, KEEP_BATCH_BYTES = 2 << 20 };
 
+/* What the journal may hold, so that a start applies it in 10 seconds. A running server shares the
+ * processors with its clients and takes small ranges: a start is half as quick again at least. */
+enum {
+    START_SECONDS = 10,
+    RUN_SECONDS = 15,
+    JOURNAL_MIN_BYTES = 64 << 20,
+    TELLING_BYTES = 1 << 20
+};
+static const uint64_t journal_max_bytes = (uint64_t)2 << 30;
+
 static int64_t option_now(const int64_t *field)
 {
     return __atomic_load_n(field, __ATOMIC_RELAXED); /* CONFIG SET writes it on the loop */
@@ -423,14 +433,28 @@ static void hand_garbage_on(struct batch_writer *writer)
     }
 }
 
+/* journal-max-size 0. It sinks by less than a range frees, so that writers who fill the journal to its
+ * limit are not paused for longer than a range. */
+static void set_journal_limit(struct batch_writer *writer)
+{
+    double wanted = writer->bytes_per_second * (writer->recovery ? START_SECONDS : RUN_SECONDS);
+    uint64_t limit = journal_max_bytes, sinks = writer->range.bytes / 2;
+    if (wanted < (double)limit) limit = (uint64_t)wanted;
+    if (limit < JOURNAL_MIN_BYTES) limit = JOURNAL_MIN_BYTES;
+    if (!writer->recovery && limit + sinks < writer->journal_limit)
+        limit = writer->journal_limit - sinks;
+    writer->journal_limit = limit;
+    journal_set_automatic_max(writer->journal, limit);
+}
+
 /* Short ranges say little: what they leave to do, a compaction, comes later. */
 static void note_rate(struct batch_writer *writer, int64_t took_us)
 {
-    enum { TELLING_BYTES = 1 << 20 };
     if (writer->range.bytes < TELLING_BYTES || took_us <= 0) return;
     double rate = (double)writer->range.bytes * 1e6 / (double)took_us;
     double before = writer->bytes_per_second;
     writer->bytes_per_second = before > 0 ? before * 0.9 + rate * 0.1 : rate;
+    set_journal_limit(writer);
 }
 
 static void count_range(struct batch_writer *writer, int64_t start_us)

@@ -109,6 +109,8 @@ struct leveldb_options {
     int64_t max_open_files;     /* 1000 */
     bool compression;           /* snappy */
     bool paranoid_checks;       /* yes */
+    bool is_urgent;             /* no option: to apply much while nobody is served. Compactions are put off
+                                   as long as writes do not wait for them */
 };
 extern const struct option_table leveldb_option_table;
 

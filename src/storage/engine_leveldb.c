@@ -26,6 +26,9 @@ enum { LEVELDB_MAJOR = 1, LEVELDB_MINOR = 23 };
 /* From its source, for the space that a compaction needs. */
 enum { COMPACTION_TABLES = 25, LEVEL_0_TABLES = 12, LEVEL_1_BYTES = 10 << 20 };
 
+/* LevelDB lets writes wait at 12, and slows them at 8. */
+enum { HELD_LEVEL_0_TABLES = 8 };
+
 /* How long a flush trusts that its memtable is being written before it asks for an error. */
 enum { FLUSH_ASK_US = 20 * 1000 };
 
@@ -400,6 +403,7 @@ static uint64_t engine_work(struct engine *base, uint64_t bytes)
 static void engine_close(struct engine *base)
 {
     struct leveldb_engine *engine = leveldb_engine_of(base);
+    if (engine->files) leveldb_files_hold(engine->files, 0);
     if (engine->db) leveldb_close(engine->db);
     if (engine->read_options) leveldb_readoptions_destroy(engine->read_options);
     if (engine->write_options) leveldb_writeoptions_destroy(engine->write_options);
@@ -529,6 +533,16 @@ static void set_options(struct leveldb_engine *engine, bool create,
     engine->write_options = leveldb_writeoptions_create();
 }
 
+/* Until level 0 has so many tables that writes would soon wait for a compaction. */
+static void hold_compactions(struct leveldb_engine *engine)
+{
+    char *text = engine_property(&engine->base, "leveldb.num-files-at-level0");
+    uint64_t tables = text ? strtoull(text, NULL, 10) : HELD_LEVEL_0_TABLES;
+    mem_free(text);
+    leveldb_files_hold(engine->files,
+                       tables < HELD_LEVEL_0_TABLES ? HELD_LEVEL_0_TABLES - tables : 0);
+}
+
 enum status engine_open_leveldb(struct engine **out, const char *folder, bool create,
                                 const struct leveldb_options *options,
                                 struct leveldb_metrics *metrics, struct error *error)
@@ -543,7 +557,7 @@ enum status engine_open_leveldb(struct engine **out, const char *folder, bool cr
     atomic_init(&engine->base.references, 1);
     engine->folder = mem_dup(folder, strlen(folder) + 1);
     engine->metrics = metrics;
-    int error_number = leveldb_files_create(&engine->files, metrics);
+    int error_number = leveldb_files_create(&engine->files, metrics, options->is_urgent);
     if (error_number) {
         status = error_set_errno(error, error_number, "starting the compaction thread");
         goto close_engine;
@@ -560,6 +574,7 @@ enum status engine_open_leveldb(struct engine **out, const char *folder, bool cr
                            "the LevelDB library does not use our environment");
         goto close_engine;
     }
+    if (options->is_urgent) hold_compactions(engine);
     *out = &engine->base;
     return STATUS_OK;
 

@@ -29,7 +29,7 @@ struct journal_options {
     int journal_io;                /* enum journal_io; auto: mmap where pages can be locked and the
                                       file system is not copy-on-write, else write */
     int64_t journal_segment_bytes; /* 64 MiB (min 64 KiB, for tests) */
-    int64_t journal_max_bytes;     /* unapplied + unmarked bytes that pause writers; 0: 2 GiB */
+    int64_t journal_max_bytes;     /* unapplied + unmarked bytes that pause writers; 0: automatic */
     int64_t journal_prepared_segments; /* ahead of the append position, default 2 */
     int64_t disk_reserve_bytes;    /* the reserve file (rule 18), default 128 MiB; 0: none */
 };
@@ -41,7 +41,7 @@ struct journal_metrics {
     struct counter reserve_stalls; /* loop: no space was ready */
     struct histogram append_seconds, sync_seconds;
     struct gauge segments, bytes_on_disk, appended_sequence, synced_sequence, marked_sequence,
-        unmarked_bytes, last_sync_unix_ms, free_disk_bytes, needed_disk_bytes, disk_is_short;
+        unmarked_bytes, max_bytes, last_sync_unix_ms, free_disk_bytes, needed_disk_bytes, disk_is_short;
 };
 extern const struct metric_table journal_metric_table;
 
@@ -141,6 +141,9 @@ enum status journal_health(const struct journal *journal, struct error *error);
 /* True when writers must be paused: the unmarked bytes passed their limit, or (everysec) the last
  * sync began more than 2 seconds ago and has not finished. on_space is called when that ends. */
 bool journal_must_wait(const struct journal *journal);
+/* Any thread. The limit where the option is 0; JOURNAL_FIRST_MAX_BYTES before. */
+enum { JOURNAL_FIRST_MAX_BYTES = 512 << 20 };
+void journal_set_automatic_max(struct journal *journal, uint64_t bytes);
 /* 0..100: how full the journal is against journal_max_bytes; the loop slows writers from 80 on. */
 unsigned journal_fill_percent(const struct journal *journal);
 

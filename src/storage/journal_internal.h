@@ -120,6 +120,7 @@ struct journal {
     _Atomic uint64_t free_disk_bytes, store_need_bytes;
     _Atomic uint64_t space_position; /* up to it what was free at the last look is enough */
     _Atomic int64_t looked_us; /* at the free space */
+    _Atomic uint64_t automatic_max_bytes; /* of journal_max_bytes, where that is 0 */
 
     /* --- threads --- */
     struct event sync_event, write_event, prepare_event;

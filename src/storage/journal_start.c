@@ -76,6 +76,7 @@ struct journal *journal_new(const char *folder, const struct journal_options *op
     journal->letter = mem_calloc(1, sizeof *journal->letter);
     journal->letter->journal = journal;
     journal->gate = GATE_CLOSED;
+    journal->automatic_max_bytes = JOURNAL_FIRST_MAX_BYTES;
     journal->next_sequence = 1;
     journal->free_disk_bytes = INT64_MAX; /* until somebody has looked */
     journal->retry_us = RETRY_US;

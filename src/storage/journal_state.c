@@ -8,8 +8,6 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-enum { DEFAULT_MAX_BYTES_SHIFT = 31 }; /* 2 GiB */
-
 void segment_list_push(struct segment_list *list, struct segment *segment)
 {
     segment->next = NULL;
@@ -116,7 +114,14 @@ bool journal_update_full(struct journal *journal)
 static uint64_t max_bytes(const struct journal *journal)
 {
     int64_t limit = journal->options->journal_max_bytes;
-    return limit > 0 ? (uint64_t)limit : (uint64_t)1 << DEFAULT_MAX_BYTES_SHIFT;
+    return limit > 0 ? (uint64_t)limit
+                     : atomic_load_explicit(&journal->automatic_max_bytes, memory_order_relaxed);
+}
+
+void journal_set_automatic_max(struct journal *journal, uint64_t bytes)
+{
+    atomic_store_explicit(&journal->automatic_max_bytes, bytes, memory_order_relaxed);
+    gauge_set(&journal->metrics->max_bytes, (int64_t)max_bytes(journal));
 }
 
 static bool sync_is_late(const struct journal *journal)

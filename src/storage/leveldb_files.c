@@ -72,7 +72,9 @@ struct leveldb_files {
     pthread_mutex_t work_lock;
     pthread_cond_t work_arrived;
     struct work *first, *last;
-    bool is_ending;
+    bool is_ending, is_urgent;
+    uint64_t held_until; /* this many switches nothing is compacted, */
+    uint64_t served;     /* but for these, whose memtables were to be written out when work last began */
 };
 
 static _Atomic(leveldb_fault_function *) fault_function;
@@ -108,6 +110,7 @@ void leveldb_files_cancel(struct leveldb_files *files)
 {
     atomic_store(&files->is_cancelled, true);
     write_end(files, ECANCELED);
+    leveldb_files_hold(files, 0);
 }
 
 /* --- names --- */
@@ -138,22 +141,44 @@ static enum leveldb_file_kind file_kind(const char *path)
 
 /* --- the compaction thread --- */
 
+/* LevelDB has one piece of work scheduled at a time, and writes a full memtable out before it looks for
+ * something to compact. So what is scheduled is held back as long as no memtable waits. */
+static struct work *next_work(struct leveldb_files *files)
+{
+    uint64_t switches = atomic_load(&files->switches);
+    if (switches < files->held_until && switches == files->served) return NULL;
+    struct work *work = files->first;
+    if (!work) return NULL;
+    files->first = work->next;
+    files->served = switches;
+    return work;
+}
+
+void leveldb_files_hold(struct leveldb_files *files, uint64_t switches)
+{
+    pthread_mutex_lock(&files->work_lock);
+    files->held_until = switches;
+    pthread_cond_signal(&files->work_arrived);
+    pthread_mutex_unlock(&files->work_lock);
+}
+
 static void *run_compactions(void *context)
 {
     struct leveldb_files *files = context;
     pthread_setname_np(pthread_self(), "compaction");
     /* On Linux both are this thread's alone. Best effort: a system may forbid them. */
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), COMPACTION_NICE);
-    syscall(SYS_ioprio_set, IO_PRIORITY_WHO_PROCESS, 0, IO_PRIORITY_LOWEST);
+    if (!files->is_urgent) {
+        setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), COMPACTION_NICE);
+        syscall(SYS_ioprio_set, IO_PRIORITY_WHO_PROCESS, 0, IO_PRIORITY_LOWEST);
+    }
 
     pthread_mutex_lock(&files->work_lock);
     for (;;) {
-        while (!files->first && !files->is_ending) {
+        struct work *work;
+        while (!(work = next_work(files)) && !files->is_ending) {
             pthread_cond_wait(&files->work_arrived, &files->work_lock);
         }
-        struct work *work = files->first;
         if (!work) break;
-        files->first = work->next;
         pthread_mutex_unlock(&files->work_lock);
         work->function(work->argument);
         mem_free(work);
@@ -175,10 +200,12 @@ void leveldb_files_schedule(struct leveldb_files *files, void (*function)(void *
     pthread_mutex_unlock(&files->work_lock);
 }
 
-int leveldb_files_create(struct leveldb_files **out, struct leveldb_metrics *metrics)
+int leveldb_files_create(struct leveldb_files **out, struct leveldb_metrics *metrics, bool is_urgent)
 {
     struct leveldb_files *files = mem_calloc(1, sizeof *files);
     files->metrics = metrics;
+    files->is_urgent = is_urgent;
+    files->held_until = is_urgent ? UINT64_MAX : 0;
     pthread_mutex_init(&files->lock, NULL);
     pthread_cond_init(&files->became_durable, NULL);
     pthread_mutex_init(&files->work_lock, NULL);
@@ -221,6 +248,9 @@ static void log_note_new(struct leveldb_files *files, const char *path)
     if (is_switch) memtable = atomic_fetch_add(&files->switches, 1) + 1;
     files->logs = mem_realloc(files->logs, (files->log_count + 1) * sizeof *files->logs);
     files->logs[files->log_count++] = (struct log){file_number(path), memtable};
+    pthread_mutex_lock(&files->work_lock); /* held work may be due: LevelDB's mutex makes it wait for us */
+    pthread_cond_signal(&files->work_arrived);
+    pthread_mutex_unlock(&files->work_lock);
 }
 
 static void log_note_removed(struct leveldb_files *files, const char *path)

@@ -31,8 +31,10 @@ extern "C" {
 struct leveldb_files;
 struct leveldb_metrics;
 
-/* Starts the compaction thread; an errno when there is none to be had. `metrics` outlives it. */
-int leveldb_files_create(struct leveldb_files **out, struct leveldb_metrics *metrics);
+/* Starts the compaction thread; an errno when there is none to be had. `metrics` outlives it. It runs at
+ * low priority, or `is_urgent`: at that of everybody else, but until leveldb_files_hold says so it
+ * only writes memtables out and compacts nothing. */
+int leveldb_files_create(struct leveldb_files **out, struct leveldb_metrics *metrics, bool is_urgent);
 /* The database is closed. Deletions still held back are not carried out: the next open removes what
  * is not needed. */
 void leveldb_files_destroy(struct leveldb_files *files);
@@ -70,6 +72,9 @@ uint64_t leveldb_files_switches(struct leveldb_files *files);
 uint64_t leveldb_files_durable(struct leveldb_files *files);
 /* Waits until that is `count` or more, but no longer than `timeout_us`; returns whether it is. */
 bool leveldb_files_wait_durable(struct leveldb_files *files, uint64_t count, int64_t timeout_us);
+/* Of an urgent one: nothing is compacted before the memtable has been switched so many times. 0: let go,
+ * which must be before the database is closed. */
+void leveldb_files_hold(struct leveldb_files *files, uint64_t switches);
 /* From now on every read and write fails with ECANCELED, as it would after a write that failed. LevelDB's
  * compaction meets that at its next block, and then tells whoever waits for it. */
 void leveldb_files_cancel(struct leveldb_files *files);

@@ -54,8 +54,8 @@ bool store_is_current(struct store *store, const struct engine *engine);
  * FLUSHALL replaced may be held on to. */
 bool store_awaits(struct store *store, const struct engine *engine);
 
-/* Any thread; waits for nothing. For a stop that cannot wait: ends what runs on the store soon (engine.h's cancel).
- * What comes after is store_close. */
+/* Any thread; waits for nothing. For a stop that cannot wait: what runs on the store ends soon (engine.h's
+ * cancel). What comes after is store_close. */
 void store_cancel(struct store *store);
 
 /* One server per data folder: DIR/LOCK. STATUS_BUSY when another process has it, STATUS_IO_ERROR. */

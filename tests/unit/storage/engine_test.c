@@ -666,6 +666,62 @@ static void properties_and_sizes_are_told(void **state)
     assert_string_equal(engine_leveldb_version(), "1.23");
 }
 
+static unsigned long tables_at(struct fixture *f, int level)
+{
+    char name[40];
+    snprintf(name, sizeof name, "leveldb.num-files-at-level%d", level);
+    char *text = CALL(f, property, name);
+    unsigned long count = strtoul(text, NULL, 10);
+    mem_free(text);
+    return count;
+}
+
+/* Each of them overlaps the others, so that none can go to a lower level by itself. */
+static void put_tables(struct fixture *f, int count)
+{
+    for (int i = 0; i < count; i++) {
+        put(f, text("a"), text("first"));
+        put_numbered(f, i, i + 1);
+        put(f, text("z"), text("last"));
+        flush(f);
+    }
+}
+
+static void an_urgent_store_compacts_only_when_writes_would_wait(void **state)
+{
+    struct fixture *f = *state;
+    close_engine(f);
+    f->options.is_urgent = true;
+    open_engine(f);
+    put_tables(f, 7);
+    unsigned long above = tables_at(f, 0);
+    assert_true(above >= 5); /* the first one or two found nothing to overlap */
+    put_tables(f, 30);
+    assert_true(tables_at(f, 0) < 13);
+    f->options.is_urgent = false;
+    reopen_engine(f);
+    assert_int_equal(count_prefix(f, 31), 30);
+}
+
+static void a_cancelled_store_takes_nothing_and_keeps_what_was_durable(void **state)
+{
+    struct fixture *f = *state;
+    struct engine_batch batch = {0};
+    put(f, text("kept"), text("value"));
+    flush(f);
+    put(f, text("not flushed"), text("value"));
+    CALL(f, cancel);
+    assert_int_not_equal(CALL(f, flush, &f->error), STATUS_OK);
+    for (int i = 0; i < 1000; i++) engine_batch_put(&batch, text("more"), text("and more, and more"));
+    enum status status = STATUS_OK;
+    for (int i = 0; i < 100 && status == STATUS_OK; i++) status = CALL(f, write, &batch, &f->error);
+    assert_int_not_equal(status, STATUS_OK);
+    engine_batch_free(&batch);
+    reopen_engine(f);
+    assert_true(has(f, NULL, text("kept"), text("value")));
+    assert_true(is_absent(f, text("not flushed")));
+}
+
 static void a_compaction_takes_deleted_records_out_of_the_files(void **state)
 {
     struct fixture *f = *state;
@@ -714,6 +770,8 @@ int main(void)
         ON_LEVELDB(it_works_with_every_layer_turned_off),
         ON_LEVELDB(properties_and_sizes_are_told),
         ON_LEVELDB(a_compaction_takes_deleted_records_out_of_the_files),
+        ON_LEVELDB(an_urgent_store_compacts_only_when_writes_would_wait),
+        ON_LEVELDB(a_cancelled_store_takes_nothing_and_keeps_what_was_durable),
     };
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }

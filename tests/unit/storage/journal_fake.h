@@ -141,6 +141,12 @@ void journal_set_store_need(struct journal *journal, uint64_t bytes)
     (void)bytes;
 }
 
+void journal_set_automatic_max(struct journal *journal, uint64_t bytes)
+{
+    (void)journal;
+    ASSERT(bytes > 0);
+}
+
 void journal_give_up_reserve(struct journal *journal)
 {
     journal->reserves_given_up++;
