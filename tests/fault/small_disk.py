@@ -127,8 +127,14 @@ class Data:
             if self.client.run("GET", key) != value(key, self.sizes[key]):
                 raise AssertionError("%s is not what was acknowledged" % key)
 
+    def is_counted(self):
+        try:
+            return self.client.run("DBSIZE") == len(self.sizes)
+        except Client.Error:  # the store has not yet been opened again
+            return False
+
     def check(self):
-        wait_until(lambda: self.client.run("DBSIZE") == len(self.sizes), 60, "DBSIZE %d" % len(self.sizes))
+        wait_until(self.is_counted, 60, "DBSIZE %d" % len(self.sizes))
         keys = sorted(self.sizes)
         for first in range(0, len(keys), self.batch):
             some = keys[first:first + self.batch]
