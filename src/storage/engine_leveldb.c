@@ -179,6 +179,8 @@ static enum status error_from_leveldb(const struct leveldb_engine *engine, char 
         /* One step reads several tables: the damaged one need not be the last of them. */
         error_set(error, code, "%s: %s (last read: %s, offset %llu); kelvin-check names all that is "
                   "damaged", folder, text, path, (unsigned long long)offset);
+    } else if (code == STATUS_CORRUPT) {
+        error_set(error, code, "%s: %s; kelvin-check names all that is damaged", folder, text);
     } else if (strstr(text, folder)) {
         error_set(error, code, "%s", text);
     } else {

@@ -111,8 +111,9 @@ static enum status read_format(struct engine *engine, struct error *error)
     uint64_t version;
     enum status status = read_meta_number(engine, format_name, 4, &version, error);
     if (status == STATUS_NOT_FOUND) {
-        return error_set(error, STATUS_UNSUPPORTED,
-                         "not a Kelvin store: it is a LevelDB folder of another program");
+        /* Likely the latter, since CURRENT above it is ours: the end of a MANIFEST is gone. */
+        return error_set(error, STATUS_CORRUPT, "not a Kelvin store, or a damaged one: the record "
+                         "that tells its format is missing");
     }
     if (status == STATUS_OK && version != RECORD_FORMAT_VERSION) {
         return error_set(error, STATUS_UNSUPPORTED,

@@ -231,8 +231,8 @@ static void a_foreign_leveldb_folder_is_refused(void **state)
     assert_int_equal(open_store(f, &store, true, &error), STATUS_UNSUPPORTED);
     assert_non_null(strstr(error.text, "not a Kelvin store"));
     write_file(f, "CURRENT", "data-1\n");
-    assert_int_equal(open_store(f, &store, true, &error), STATUS_UNSUPPORTED);
-    assert_non_null(strstr(error.text, "not a Kelvin store"));
+    assert_int_equal(open_store(f, &store, true, &error), STATUS_CORRUPT);
+    assert_non_null(strstr(error.text, "not a Kelvin store, or a damaged one"));
 }
 
 static void a_second_server_is_refused(void **state)
