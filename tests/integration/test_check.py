@@ -404,6 +404,25 @@ def a_damaged_manifest_or_pointer_costs_nothing(t):
         expect(hurt_and_repair(t, source, model, hurt, name), 0, "keys gone")
 
 
+@test
+def where_nothing_tells_old_values_from_current_ones_it_refuses(t):
+    source, _ = template(t, stop=signal.SIGTERM)
+    folder = data_folder(source)
+    os.unlink(os.path.join(folder, [n for n in os.listdir(folder) if n.startswith("MANIFEST")][0]))
+    os.truncate(tables(source)[-1], 93)
+    before, copy = checksums(source.folder), source.folder + "-copy"
+    code, lines = check(t, source.folder, "--repair", "--copy-to", copy)
+    expect(code, 2, "exit code")
+    assert "--accept-old-values" in lines[-1] and not os.path.exists(copy), lines[-1]
+    expect(checksums(source.folder), before, "files")
+    try:
+        expect(check(t, source.folder, "--repair", "--accept-old-values", "--copy-to", copy)[0], 0)
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+    source.start()
+    expect(source.stop(), 0, "exit status")
+
+
 # --- damage in the journal ---
 
 def segments(server):

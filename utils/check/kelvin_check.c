@@ -27,7 +27,9 @@ static const char usage[] =
     "\n"
     "--repair first copies the whole folder to FOLDER (default: DATA-FOLDER.before-repair-N beside it),\n"
     "then writes store and journal anew from all that can be read and trusted. It needs space for the\n"
-    "copy and for the new store, says how much, and does not begin without.\n"
+    "copy and for the new store, says how much, and does not begin without. Where LevelDB's list of\n"
+    "tables is lost and a table cannot be read either, it refuses: --accept-old-values goes on, though\n"
+    "old values of keys, and strings with zeros in them, may be served then.\n"
     "\n"
     "Exit code: 0 nothing is wrong, or all was repaired; 1 something is wrong; 2 it cannot be told.\n"
     "TMPDIR: where temporary files go (default /tmp).\n";
@@ -36,7 +38,7 @@ enum { CLEAN, FOUND, FAILED };
 
 struct arguments {
     const char *dir, *copy_to;
-    bool repairs;
+    bool repairs, accepts_old;
 };
 
 /* -1: go on. */
@@ -49,11 +51,12 @@ static int read_arguments(int argc, char **argv, struct arguments *out)
         if (strcmp(word, "--version") == 0 || strcmp(word, "-v") == 0)
             return printf("kelvin-check %s\n", KELVIN_VERSION) < 0 ? FAILED : CLEAN;
         if (strcmp(word, "--repair") == 0) out->repairs = true;
+        else if (strcmp(word, "--accept-old-values") == 0) out->accepts_old = true;
         else if (strcmp(word, "--copy-to") == 0 && i + 1 < argc) out->copy_to = argv[++i];
         else if (word[0] != '-' && !out->dir) out->dir = word;
         else goto wrong;
     }
-    if (out->dir && (out->repairs || !out->copy_to)) return -1;
+    if (out->dir && (out->repairs || (!out->copy_to && !out->accepts_old))) return -1;
 wrong:
     fputs(usage, stderr);
     return FAILED;
@@ -115,7 +118,7 @@ static int run(const struct arguments *arguments, struct error *error)
     if (status == STATUS_OK) {
         summarize(arguments->dir, &report);
         if (!is_clean && arguments->repairs)
-            status = salvage(&examination, arguments->copy_to, error);
+            status = salvage(&examination, arguments->copy_to, arguments->accepts_old, error);
         else if (!is_clean)
             printf("To save what can be saved: kelvin-check --repair %s\n", arguments->dir);
     }

@@ -10,6 +10,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -183,16 +184,28 @@ static enum status make_plan(const struct examination *examination, struct plan 
 
 /* --- putting in place --- */
 
+/* Where the file system cannot exchange two names at once, dying in between leaves no journal: the copy
+ * has it, and journal.old. */
+static enum status put_in_place(const char *fresh, const char *place, const char *old,
+                                struct error *error)
+{
+    if (!files_exists(place)) {
+        if (rename(fresh, place) == 0) return STATUS_OK;
+    } else if (renameat2(AT_FDCWD, fresh, AT_FDCWD, place, RENAME_EXCHANGE) == 0) {
+        if (rename(fresh, old) == 0) return STATUS_OK;
+    } else if (errno == EINVAL || errno == ENOSYS) {
+        if (rename(place, old) == 0 && rename(fresh, place) == 0) return STATUS_OK;
+    }
+    return error_set_errno(error, errno, "cannot put %s in the place of %s", fresh, place);
+}
+
 static enum status exchange_journal(const struct examination *examination, const char *fresh,
                                     struct error *error)
 {
     char *old = files_path(examination->dir, "journal.old");
     enum status status = files_remove_tree(old, error);
-    if (status == STATUS_OK && files_exists(examination->journal_folder) &&
-        rename(examination->journal_folder, old) != 0)
-        status = error_set_errno(error, errno, "cannot rename %s", examination->journal_folder);
-    if (status == STATUS_OK && rename(fresh, examination->journal_folder) != 0)
-        status = error_set_errno(error, errno, "cannot rename %s", fresh);
+    if (status == STATUS_OK)
+        status = put_in_place(fresh, examination->journal_folder, old, error);
     if (status == STATUS_OK) status = files_sync_folder(examination->dir, error);
     if (status == STATUS_OK) status = files_remove_tree(old, error);
     mem_free(old);
@@ -224,9 +237,15 @@ static enum status write_journal(struct examination *examination, const struct p
     return status;
 }
 
-enum status salvage(struct examination *examination, const char *copy_to, struct error *error)
+enum status salvage(struct examination *examination, const char *copy_to, bool accepts_old,
+                    struct error *error)
 {
     struct plan plan;
+    if (table_set_is_unknown(examination->set) && !accepts_old)
+        return error_set(error, STATUS_CORRUPT,
+                         "nothing was changed: the list of tables is lost, and there is one that cannot "
+                         "be read, so that old values cannot be told from current ones. Bring back a "
+                         "copy of the folder, or add --accept-old-values");
     enum status status = make_plan(examination, &plan, error);
     if (status == STATUS_OK) status = make_copy(examination, &plan, copy_to, error);
     if (status == STATUS_OK) status = write_store(examination, &plan, error);

@@ -8,8 +8,10 @@
 #include "check/examine.h"
 
 /* `copy_to` NULL: a folder beside the data folder. Nothing is changed before the copy is complete.
- * Dying in it leaves a folder that is refused or whole, and the copy. */
-enum status salvage(struct examination *examination, const char *copy_to, struct error *error);
+ * Dying in it leaves a folder that is refused or whole, and the copy. Unless `accepts_old`, it does not
+ * begin where nothing tells old values from current ones (table_set_is_unknown). */
+enum status salvage(struct examination *examination, const char *copy_to, bool accepts_old,
+                    struct error *error);
 
 /* --- its parts --- */
 

@@ -203,6 +203,13 @@ bool table_set_is_certain(const struct table_set *set)
     return set->is_certain;
 }
 
+bool table_set_is_unknown(const struct table_set *set)
+{
+    for (size_t i = 0; i < set->damaged_count; i++)
+        if (set->damaged[i]->is_unreadable && !set->damaged[i]->info->has_bounds) return true;
+    return false;
+}
+
 uint64_t table_set_bytes(const struct table_set *set)
 {
     return set->bytes;

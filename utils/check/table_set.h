@@ -24,6 +24,8 @@ void table_set_close(struct table_set *set);
 bool table_set_is_damaged(const struct table_set *set);
 /* False when the list of tables was damaged. */
 bool table_set_is_certain(const struct table_set *set);
+/* A table that cannot be read, of which nobody knows what it held: any record may be an old one. */
+bool table_set_is_unknown(const struct table_set *set);
 uint64_t table_set_bytes(const struct table_set *set);
 /* Whether damage of any age lies where a record of that name, which no table has, would be. */
 bool table_set_may_lack(struct table_set *set, struct slice name);

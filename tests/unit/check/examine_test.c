@@ -197,7 +197,7 @@ static int64_t keys_after_repair(struct fixture *fixture)
     struct report report = {.is_quiet = true}, again = {.is_quiet = true};
     struct examination examination;
     assert_int_equal(examine(&examination, fixture->dir, &report, &fixture->error), STATUS_OK);
-    assert_int_equal(salvage(&examination, fixture->copy, &fixture->error), STATUS_OK);
+    assert_int_equal(salvage(&examination, fixture->copy, false, &fixture->error), STATUS_OK);
     examination_free(&examination);
     assert_int_equal(examine(&examination, fixture->dir, &again, &fixture->error), STATUS_OK);
     assert_int_equal(again.findings + again.lost, 0);
