@@ -43,7 +43,7 @@ def run_and_count(bench, server, warm_seconds, seconds, *arguments):
     asked = max(1, after["all"] - before["all"])
     result["hit_ratio"] = (after["hits"] - before["hits"]) / asked
     result["hot_ratio"] = (after["hot"] - before["hot"]) / asked
-    result["entries"] = after["entries"]
+    result["entries"], result["filled"] = after["entries"], after["used"] / after["budget"]
     return result
 
 
@@ -140,7 +140,7 @@ def overwrite(bench, store):
     before = server.info()
 
     def run():
-        reader = generator.start(server, "-c", 4, "-r", 2000, "-S", seconds, *hot)
+        reader = generator.start(server, "-c", 4, "-P", 16, "-r", 2000, "-S", seconds, *hot)
         writes = generator.load(server, *store.options("-S", seconds, "--patience", 300, SET))
         bench.commands["overwrite"] = generator.last
         writes["reads"] = generator.finish(reader)
@@ -154,8 +154,8 @@ def overwrite(bench, store):
     per_byte = result["disk_bytes"] / (result["requests"] * (KEY_BYTES + VALUE_BYTES))
     lookups = (int(after["batchwriter_old_lookups"]) - int(before["batchwriter_old_lookups"])) / result["requests"]
     say("overwrite: %.0f SET/s, slowest second %.0f, longest gap %.0f ms, %.2f bytes to disk per byte, GET hits p99.9 "
-        "%.2f ms" % (result["requests_per_second"], min(series), result["longest_gap_ms"], per_byte,
-                     reads["latency_us"]["p99.9"] / 1000))
+        "%.2f ms (left late by %.2f)" % (result["requests_per_second"], min(series), result["longest_gap_ms"], per_byte,
+                                         reads["latency_us"]["p99.9"] / 1000, reads["left_late_us"]["p99.9"] / 1000))
     bench.plots.append(("overwrite", svg.lines(
         "SET of 1 KiB at random over %.1f GB, each second" % bench.arguments.data_gb,
         "50 connections, maxmemory %d MB; longest time without a reply: %.0f ms"
@@ -164,11 +164,12 @@ def overwrite(bench, store):
     return ("Random overwrites of the same store for %.1f minutes, 50 connections; 2,000 GETs/s of hot keys beside them"
             % bench.arguments.minutes,
             ("SET/s", "slowest second", "seconds without any (none)", "longest gap ms", "SET p99.9 ms",
-             "GET hits p99 ms", "GET hits p99.9 ms (at most 5)", "CPU us a SET",
+             "GET hits p99 ms", "GET hits p99.9 ms (at most 5)", "of it late here, p99.9", "CPU us a SET",
              "bytes to disk per byte of key and value", "look-ups of the old record per SET"),
             [["%.0f" % result["requests_per_second"], "%.0f" % min(series), "%d" % sum(v == 0 for v in series),
               "%.0f" % result["longest_gap_ms"], "%.1f" % (result["latency_us"]["p99.9"] / 1000),
               "%.2f" % (reads["latency_us"]["p99"] / 1000), "%.2f" % (reads["latency_us"]["p99.9"] / 1000),
+              "%.2f" % (reads["left_late_us"]["p99.9"] / 1000),
               "%.1f" % result["cpu_us_per_request"], "%.2f" % per_byte, "%.2f" % lookups]])
 
 
@@ -209,6 +210,9 @@ def hits(bench):
             result = run_and_count(bench, server, seconds, seconds / 2, "-k", keys, "-d", VALUE_BYTES,
                                    "-o", "zipf:%g" % theta, "-P", 4, GET)
             bench.commands["hits"] = bench.generator.last
+            if result["filled"] < 0.95:
+                bench.note("hits: theta %g, %.0f%%: the cache was filled to %.0f%% of its bytes only: the warm-up was too short"
+                           % (theta, part * 100, result["filled"] * 100))
             best = zipf_mass(theta, result["entries"]) / zipf_mass(theta, keys)
             fixed = zipf_mass(theta, int(keys * part)) / zipf_mass(theta, keys)
             rows.append(["%g" % theta, "%.0f%%" % (part * 100), "%.2f%%" % (result["hit_ratio"] * 100),
