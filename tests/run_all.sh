@@ -3,9 +3,9 @@
 #
 # All tests against a finished build; ends with one line "N passed, N failed".
 #   tests/run_all.sh BUILD_FOLDER
-# Every part prints such a line last; the numbers are added up. The parts: the unit tests, then
-# tests/integration/run with BUILD_FOLDER/kelvin-server; INTEGRATION_FILES in the environment names the
-# files of it that are wanted. The fault tests take longer: `make torture`.
+# Every part prints such a line last; the numbers are added up. The parts: the unit tests; then, with
+# BUILD_FOLDER/kelvin-server, tests/integration/run and the short form of tests/fault/run, whose long one
+# is `make torture`. INTEGRATION_FILES and FAULT_FILES in the environment name the files that are wanted.
 set -u
 
 build=${1:?which build folder?}
@@ -33,5 +33,10 @@ mapfile -t programs < <(find "$build/tests/unit" -name '*_test' -type f -perm -u
 run_part "unit tests" tests/unit/run.sh "${programs[@]}"
 # shellcheck disable=SC2086 # a list of files
 run_part "integration tests" tests/integration/run "$build/kelvin-server" ${INTEGRATION_FILES:-}
+# A sanitizer wants to be loaded before anything else, as does the library that breaks files.
+if ! grep -qE '__(asan|tsan)_init' "$build/kelvin-server"; then
+    # shellcheck disable=SC2086 # a list of files
+    run_part "fault tests" tests/fault/run "$build/kelvin-server" ${FAULT_FILES:-}
+fi
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

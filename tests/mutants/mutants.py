@@ -78,7 +78,7 @@ MUTANTS = [
            "    enum status status = store_replace(writer->store, db_ids, range->flush_sequence, error);",
            "    enum status status = store_replace(writer->store, db_ids, range->flush_sequence - 1, error);",
            "unit/storage/batch_writer_model_test"),
-    Mutant("17b", "the fresh store is named before it is durable", "src/storage/store_files.c",
+    Mutant("17b", "CURRENT is renamed and its folder is not synced", "src/storage/store_files.c",
            "    if (status == STATUS_OK) status = store_sync_folder(folder, error);\n    mem_free(path);\n    mem_free(beside);",
            "    mem_free(path);\n    mem_free(beside);", "fault/test_power.py a_cut_in_the_middle_of_a_flushall", 4),
     Mutant("18", "deletes may not use what is kept for them", "src/storage/journal.c",
