@@ -10,8 +10,6 @@
 
 #include <sys/statvfs.h>
 
-enum { DEFAULT_JOURNAL_SHIFT = 31 }; /* journal-max-size 0 */
-
 static void fit(const char *name, int64_t *bytes, int64_t share, struct buffer *said)
 {
     const int64_t least = 64 << 10;
@@ -29,7 +27,8 @@ void disk_sizes_fit(struct settings *settings, const char *folder)
     uint64_t all = (uint64_t)info.f_blocks * info.f_frsize;
     int64_t total = all > INT64_MAX ? INT64_MAX : (int64_t)all;
     int64_t journal_max = settings->journal.journal_max_bytes;
-    if (journal_max == 0) journal_max = (int64_t)1 << DEFAULT_JOURNAL_SHIFT;
+    bool is_automatic = journal_max == 0;
+    if (is_automatic) journal_max = JOURNAL_FIRST_MAX_BYTES;
     fit("journal-segment-size", &settings->journal.journal_segment_bytes, total / 32, &said);
     fit("journal-max-size", &journal_max, total / 8, &said);
     fit("disk-reserve", &settings->journal.disk_reserve_bytes, total / 16, &said);
@@ -38,7 +37,8 @@ void disk_sizes_fit(struct settings *settings, const char *folder)
     fit("batch-writer-range-size", &settings->batch_writer.batch_writer_range_bytes, total / 32,
         &said);
     if (said.size == 0) return;
-    settings->journal.journal_max_bytes = journal_max;
+    if (!is_automatic || journal_max < JOURNAL_FIRST_MAX_BYTES)
+        settings->journal.journal_max_bytes = journal_max;
     buffer_append(&said, "", 1);
     log_write(LOG_NOTICE, "the file system of '%s' has %lld MB, so sizes are smaller than configured: %s",
               folder, (long long)total >> 20, said.data);

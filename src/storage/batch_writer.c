@@ -534,6 +534,7 @@ static bool sweep_some(struct batch_writer *writer, int64_t now_us, bool *look_a
     enum status status = sweep_step(&writer->sweep, store_writer_engine(writer->store),
                                     writer->position, &error);
     if (status != STATUS_OK) writer_fail(writer, status, &error);
+    else writer_note_need(writer);
     return status == STATUS_OK;
 }
 
@@ -697,6 +698,7 @@ enum status batch_writer_start(struct batch_writer *writer, struct error *error)
     enum status status = skip_gap(writer, error);
     if (status != STATUS_OK) return status;
     writer->started = true;
+    writer_note_need(writer); /* the store may have been opened otherwise for the recovery */
     journal_set_on_synced(writer->journal, on_synced, writer);
     status = thread_start(&writer->thread, THREAD_WRITER, "batch-writer", writer_main, writer,
                           error);
