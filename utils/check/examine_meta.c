@@ -233,6 +233,12 @@ void examine_counts(struct examination *examination)
             examination->store_is_bad = true;
         }
     }
+    for (size_t i = 0; examination->map_is_bad && i < examination->database_count; i++) {
+        const struct database_view *database = &examination->databases[i];
+        if (database->number == DATABASE_UNMAPPED || database->keys == 0) continue;
+        report_note(examination->report, "%lld keys are taken for those of database %lld: it may have "
+                    "had another number", (long long)database->keys, (long long)database->number);
+    }
     if (rows_may_lack(examination, 0, UINT64_MAX))
         report_finding(examination->report, "counts cannot be read: of a database that is not named "
                        "here it is not known how many keys are lost");
