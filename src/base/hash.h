@@ -15,12 +15,4 @@ void hash_key_seed(uint64_t seed); /* before the first hash_key */
 /* Checksums: the same for ever for the same bytes and seed. */
 uint64_t hash_checksum(const void *data, size_t size, uint64_t seed);
 
-/* A checksum over pieces: the same result as hash_checksum over their concatenation. */
-struct hash_stream;
-struct hash_stream *hash_stream_create(uint64_t seed);
-void hash_stream_reset(struct hash_stream *stream, uint64_t seed);
-void hash_stream_update(struct hash_stream *stream, const void *data, size_t size);
-uint64_t hash_stream_digest(const struct hash_stream *stream);
-void hash_stream_destroy(struct hash_stream *stream);
-
 #endif

@@ -609,33 +609,6 @@ bool reply_is_error_at(const struct reply *reply, struct reply_mark mark)
     return reply_peek(reply, mark, &type, 1) == 1 && type == '-';
 }
 
-void reply_move(struct reply *to, struct reply *from)
-{
-    if (!to->enabled) {
-        while (from->last) piece_drop(from, from->last);
-        from->open = NULL;
-        from->written = from->consumed = 0;
-        return;
-    }
-    if (from->pieces == 1 && from->first->block && from->first->size <= BLOCK_ROOM / 4) {
-        write_bytes(to, from->first->data, from->first->size);
-        piece_drop(from, from->first);
-    } else if (from->first) {
-        from->first->previous = to->last;
-        if (to->last) to->last->next = from->first;
-        else to->first = from->first;
-        to->last = from->last;
-        to->pieces += from->pieces;
-        to->memory_bytes += from->memory_bytes;
-        to->written += from->written - from->consumed;
-    }
-    from->first = from->last = NULL;
-    from->open = NULL;
-    from->pieces = 0;
-    from->memory_bytes = 0;
-    from->written = from->consumed = 0;
-}
-
 /* --- sending --- */
 
 uint64_t reply_written(const struct reply *reply)

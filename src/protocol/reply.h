@@ -91,8 +91,6 @@ void reply_rollback(struct reply *reply, struct reply_mark mark);
 bool reply_is_error_at(const struct reply *reply, struct reply_mark mark);
 /* Copies up to `size` bytes written since the mark; returns how many. */
 size_t reply_peek(const struct reply *reply, struct reply_mark mark, char *out, size_t size);
-/* Moves all of `from` behind `to` (an EXEC's replies, a reply built by a job). */
-void reply_move(struct reply *to, struct reply *from);
 
 /* Sending. Positions count bytes since creation: written so far, consumed so far. */
 uint64_t reply_written(const struct reply *reply);

@@ -28,13 +28,6 @@ struct lane {
     int64_t depth, running;
     int64_t max_depth; /* above it a job is refused; 0: never */
     int64_t max_running;
-    bool refused; /* since its owner was last told that there is room */
-};
-
-/* On its way to the loop: "there is room". Outlives the queue if need be. */
-struct room_letter {
-    struct letter letter;
-    struct job_queue *queue; /* NULL: gone */
 };
 
 struct job_queue {
@@ -49,11 +42,6 @@ struct job_queue {
     unsigned reads_in_a_row; /* taken while other work waited */
     enum job_lane last_slow;
     bool ending;
-
-    struct mailbox *room_home;
-    void (*on_room)(void *context);
-    void *room_context;
-    struct room_letter *room_letter; /* under way, or NULL */
 
     struct job_metrics own_metrics;
 };
@@ -116,33 +104,6 @@ static void deliver_done(struct letter *letter)
     job->done(job);
 }
 
-static void deliver_room(struct letter *letter)
-{
-    struct room_letter *room =
-        (struct room_letter *)(void *)((char *)letter - offsetof(struct room_letter, letter));
-    struct job_queue *queue = room->queue;
-    mem_free(room);
-    if (!queue) return;
-    pthread_mutex_lock(&queue->lock);
-    queue->room_letter = NULL;
-    pthread_mutex_unlock(&queue->lock);
-    queue->on_room(queue->room_context);
-}
-
-/* After a job was taken, under the lock. Room means a quarter of the lane: so that one letter lets
- * many jobs in. */
-static void tell_of_room(struct job_queue *queue, struct lane *lane)
-{
-    if (!lane->refused || lane->depth > lane->max_depth - (lane->max_depth + 3) / 4) return;
-    lane->refused = false;
-    if (!queue->room_home || queue->room_letter) return;
-    struct room_letter *room = mem_calloc(1, sizeof *room);
-    room->letter.deliver = deliver_room;
-    room->queue = queue;
-    queue->room_letter = room;
-    mailbox_put(queue->room_home, &room->letter);
-}
-
 /* --- workers --- */
 
 static uint64_t elapsed_us(int64_t from_us, int64_t to_us)
@@ -179,7 +140,6 @@ static void work(void *argument)
         }
         enum job_lane number = job->lane;
         struct lane *lane = &queue->lanes[number];
-        tell_of_room(queue, lane);
         pthread_mutex_unlock(&queue->lock);
         run_job(queue, job);
         pthread_mutex_lock(&queue->lock);
@@ -254,7 +214,6 @@ void job_queue_destroy(struct job_queue *queue)
 {
     if (!queue) return;
     end_workers(queue);
-    if (queue->room_letter) queue->room_letter->queue = NULL;
     pthread_cond_destroy(&queue->work);
     pthread_mutex_destroy(&queue->lock);
     mem_free(queue->threads);
@@ -271,7 +230,6 @@ enum status job_queue_submit(struct job_queue *queue, struct job *job)
     pthread_mutex_lock(&queue->lock);
     ASSERT(!queue->ending);
     if (lane->max_depth > 0 && lane->depth >= lane->max_depth) {
-        lane->refused = true;
         counter_add(&queue->metrics->refused, 1);
         pthread_mutex_unlock(&queue->lock);
         return STATUS_BUSY;
@@ -285,14 +243,4 @@ enum status job_queue_submit(struct job_queue *queue, struct job *job)
     pthread_mutex_unlock(&queue->lock);
     if (wake) pthread_cond_signal(&queue->work);
     return STATUS_OK;
-}
-
-void job_queue_set_on_room(struct job_queue *queue, struct mailbox *home,
-                           void (*on_room)(void *context), void *context)
-{
-    pthread_mutex_lock(&queue->lock);
-    queue->room_home = home;
-    queue->on_room = on_room;
-    queue->room_context = context;
-    pthread_mutex_unlock(&queue->lock);
 }

@@ -57,12 +57,8 @@ enum status job_queue_create(struct job_queue **out, const struct job_options *o
 /* Runs what is queued, then ends the workers. Nobody submits any more. */
 void job_queue_destroy(struct job_queue *queue);
 
-/* Any thread. STATUS_BUSY when the lane's share of queue_max_jobs is full (JOB_READ: the caller
- * pauses the client; the loop's on_room is called when there is room again). JOB_BATCH is never
- * refused: the batch writer bounds itself. */
+/* Any thread. STATUS_BUSY when the lane's share of queue_max_jobs is full: the caller keeps the job and
+ * tries again. JOB_BATCH is never refused: the batch writer bounds itself. */
 enum status job_queue_submit(struct job_queue *queue, struct job *job);
-/* Called on the loop by a letter to `home` once a refused lane has room again. */
-void job_queue_set_on_room(struct job_queue *queue, struct mailbox *home,
-                           void (*on_room)(void *context), void *context);
 
 #endif

@@ -42,7 +42,6 @@ struct fixture {
     struct job_queue *queue;
     struct gate gate;
     unsigned done;
-    unsigned room_calls;
 };
 
 static struct fixture *current; /* for `done`, which has no context but the job */
@@ -124,13 +123,6 @@ static void wait_until_inside(struct fixture *f, unsigned count)
 {
     pthread_mutex_lock(&f->gate.lock);
     while (f->gate.inside < count) pthread_cond_wait(&f->gate.changed, &f->gate.lock);
-    pthread_mutex_unlock(&f->gate.lock);
-}
-
-static void wait_until_logged(struct fixture *f, unsigned count)
-{
-    pthread_mutex_lock(&f->gate.lock);
-    while (f->gate.logged < count) pthread_cond_wait(&f->gate.changed, &f->gate.lock);
     pthread_mutex_unlock(&f->gate.lock);
 }
 
@@ -271,17 +263,11 @@ static void with_two_workers_one_is_for_reads(void **state)
     wait_until_done(f, 3);
 }
 
-static void count_room(void *context)
-{
-    ((struct fixture *)context)->room_calls++;
-}
-
-static void a_full_lane_refuses_and_tells_when_there_is_room(void **state)
+static void a_full_lane_refuses_until_there_is_room(void **state)
 {
     struct fixture *f = *state;
     struct test_job gate = make(f, JOB_READ, 0, true), jobs[13];
     start(f, 1, 16); /* 12 of them for reads */
-    job_queue_set_on_room(f->queue, f->home, count_room, f);
     submit(f, &gate);
     wait_until_inside(f, 1);
     for (unsigned i = 0; i < 12; i++) {
@@ -292,18 +278,10 @@ static void a_full_lane_refuses_and_tells_when_there_is_room(void **state)
     assert_int_equal(job_queue_submit(f->queue, &jobs[12].job), STATUS_BUSY);
     assert_int_equal(job_queue_submit(f->queue, &jobs[12].job), STATUS_BUSY);
     assert_int_equal(counter_get(&f->metrics.refused), 2);
-    let_pass(f, 1);
-    wait_until_logged(f, 2);
-    mailbox_deliver(f->home);
-    assert_int_equal(f->room_calls, 0); /* not for one free place */
-    let_pass(f, 2);
-    wait_until_logged(f, 4);
-    let_pass(f, 10);
+    let_pass(f, 13);
     wait_until_done(f, 13);
-    assert_int_equal(f->room_calls, 1);
     submit(f, &jobs[12]);
     wait_until_done(f, 14);
-    assert_int_equal(f->room_calls, 1);
 }
 
 static void batches_are_never_refused(void **state)
@@ -338,25 +316,6 @@ static void the_end_of_the_queue_runs_what_is_queued(void **state)
         assert_int_equal(counter_get(&f->metrics.finished[i]), 50);
         assert_int_equal(gauge_get(&f->metrics.running[i]), 0);
     }
-}
-
-static void news_of_room_that_arrives_after_the_end_is_dropped(void **state)
-{
-    struct fixture *f = *state;
-    struct test_job gate = make(f, JOB_SCAN, 0, true), one = make(f, JOB_SCAN, 1, false),
-                    two = make(f, JOB_SCAN, 2, false);
-    start(f, 1, 8); /* one scan may wait */
-    job_queue_set_on_room(f->queue, f->home, count_room, f);
-    submit(f, &gate);
-    wait_until_inside(f, 1);
-    submit(f, &one);
-    assert_int_equal(job_queue_submit(f->queue, &two.job), STATUS_BUSY);
-    let_pass(f, 1);
-    job_queue_destroy(f->queue);
-    f->queue = NULL;
-    mailbox_deliver(f->home);
-    assert_int_equal(f->room_calls, 0);
-    assert_int_equal(f->done, 2);
 }
 
 /* A job that submits the next one when it is done, as the batch writer does. */
@@ -487,10 +446,9 @@ int main(void)
         TEST(other_lanes_leave_a_worker_to_reads),
         TEST(batches_leave_a_worker_to_scans),
         TEST(with_two_workers_one_is_for_reads),
-        TEST(a_full_lane_refuses_and_tells_when_there_is_room),
+        TEST(a_full_lane_refuses_until_there_is_room),
         TEST(batches_are_never_refused),
         TEST(the_end_of_the_queue_runs_what_is_queued),
-        TEST(news_of_room_that_arrives_after_the_end_is_dropped),
         TEST(many_jobs_from_many_chains_all_come_back),
         TEST(several_threads_submit_and_each_gets_its_own_jobs_back),
         TEST(every_metric_has_a_row_of_its_own),
