@@ -517,6 +517,7 @@ static void tear_down(struct parts *parts)
         if (state.startup_status != STATUS_OK && !atomic_load(&parts->loading_stops)) state.exit_code = 1;
     }
     loop_timer_destroy(state.cron);
+    if (parts->keyspace) keyspace_finish_commit(parts->keyspace);
     net_destroy(parts->net);
     parts->net = NULL;
     let_signals_hurry();
