@@ -23,7 +23,8 @@ enum {
 struct memory_budget {
     struct parts *parts;
     uint64_t machine; /* asked for once: the answer lies in files */
-    uint64_t maxmemory, peak, allocated;
+    _Atomic uint64_t maxmemory; /* the start-up thread reads it, too */
+    uint64_t peak, allocated;
     uint64_t off; /* taken off the cache's share for pages that the allocator holds beyond the plan */
     struct mem_usage usage;
     struct usage_job *asked; /* under way */
