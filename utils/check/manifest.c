@@ -191,6 +191,29 @@ struct log_record {
     size_t next; /* offset of what follows */
 };
 
+static bool is_whole_record(struct slice file, size_t offset)
+{
+    if (file.size - offset < HEADER_BYTES) return false;
+    const char *at = file.data + offset;
+    size_t length = (unsigned char)at[4] | (size_t)(unsigned char)at[5] << 8;
+    return length > 0 && length <= file.size - offset - HEADER_BYTES && at[6] >= RECORD_WHOLE &&
+           at[6] <= RECORD_LAST &&
+           crc32c_mask(crc32c_extend(0, at + 6, length + 1)) == get_le32(at);
+}
+
+/* A record says that it is longer than the file. Was its end never written, or is it the length that
+ * is damaged? LevelDB takes it for the former. True with where to go on for the latter. */
+static bool is_wrong_length(struct slice file, size_t offset, size_t *next)
+{
+    const char *at = file.data + offset;
+    size_t left = file.size - offset - HEADER_BYTES;
+    *next = file.size;
+    if (crc32c_mask(crc32c_extend(0, at + 6, left + 1)) == get_le32(at)) return true;
+    for (*next = offset + 1; *next < file.size; ++*next)
+        if (is_whole_record(file, *next)) return true;
+    return false;
+}
+
 /* False at the end of the file. */
 static bool next_record(struct slice file, size_t offset, struct log_record *out)
 {
@@ -207,7 +230,7 @@ static bool next_record(struct slice file, size_t offset, struct log_record *out
     if (length > (is_last ? file.size : block_end) - offset - HEADER_BYTES) {
         out->type = -1;
         out->next = block_end;
-        return !is_last;
+        return !is_last || is_wrong_length(file, offset, &out->next);
     }
     out->data = slice_make(at + HEADER_BYTES, length);
     out->next = offset + HEADER_BYTES + length;

@@ -11,6 +11,7 @@
 #include "check/files.h"
 #include "check/table_file.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -281,6 +282,22 @@ static char *path_of(const char *folder, uint64_t number)
     return files_path(folder, name);
 }
 
+static void note_leftovers(const struct table_set *set, const char *folder)
+{
+    DIR *directory = opendir(folder);
+    if (!directory) return;
+    for (struct dirent *entry; (entry = readdir(directory)) != NULL;) {
+        uint64_t number;
+        if (!files_is_table_name(entry->d_name, &number)) continue;
+        size_t i = 0;
+        while (i < set->count && set->manifest.tables[i].number != number) i++;
+        if (i == set->count)
+            report_note(set->report, "%s/%s is not in use; the next start removes it", folder,
+                        entry->d_name);
+    }
+    closedir(directory);
+}
+
 bool table_set_open(struct table_set **out, const char *folder, struct report *report)
 {
     struct table_set *set = mem_calloc(1, sizeof *set);
@@ -292,6 +309,7 @@ bool table_set_open(struct table_set **out, const char *folder, struct report *r
         report_note(report,
                     "%s: the list of tables is lost; every table that is there is taken", folder);
     set->count = set->manifest.count;
+    note_leftovers(set, folder);
     set->tables = mem_calloc(set->count + 1, sizeof *set->tables);
     set->damaged = mem_calloc(set->count + 1, sizeof(struct table *));
     for (size_t i = 0; i < set->count; i++) {
