@@ -40,7 +40,8 @@ bool slice_to_uint64(struct slice slice, uint64_t *out)
 bool slice_to_int64(struct slice slice, int64_t *out)
 {
     uint64_t magnitude;
-    bool negative = slice.size > 0 && slice.data[0] == '-';
+    if (slice.size == 0) return false; /* it may have no address to add to */
+    bool negative = slice.data[0] == '-';
     size_t sign = negative ? 1 : 0;
     if (!digits_to_uint64(slice.data + sign, slice.size - sign, &magnitude)) return false;
     if (negative) {

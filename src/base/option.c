@@ -8,8 +8,10 @@
 #include "base/config_file.h"
 #include "base/memory.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <strings.h>
 
 static void *field_of(const struct option *option, void *options)
@@ -154,6 +156,34 @@ static enum status set_string(char **field, struct slice text, struct error *err
     return STATUS_OK;
 }
 
+static bool is_plain(struct slice word)
+{
+    for (size_t i = 0; i < word.size; i++)
+        if (isspace((unsigned char)word.data[i]) || strchr("\"'\\", word.data[i])) return false;
+    return true;
+}
+
+/* The words joined by one blank, as a line of a file, where they stand without quotes, gives them back. */
+static enum status set_words(char **field, struct slice text, struct error *error)
+{
+    struct words words = {0};
+    struct buffer joined = {0};
+    bool good = option_split_line(text, &words) && (!text.size || !memchr(text.data, '\0', text.size));
+    for (size_t i = 0; good && i < words.count; i++) {
+        good = is_plain(words.items[i]);
+        if (joined.size > 0 && words.items[i].size > 0) buffer_append_text(&joined, " ");
+        buffer_append_slice(&joined, words.items[i]);
+    }
+    enum status status = STATUS_INVALID;
+    if (good)
+        status = set_string(field, buffer_slice(&joined), error);
+    else
+        error_set(error, status, "argument must be words without quotes");
+    option_free_words(&words);
+    buffer_free(&joined);
+    return status;
+}
+
 enum status option_set(const struct option *option, void *options, struct slice text,
                        struct error *error)
 {
@@ -168,6 +198,8 @@ enum status option_set(const struct option *option, void *options, struct slice 
     case OPTION_CHOICE:
         return set_choice(option, field, text, error);
     case OPTION_STRING:
+        if ((option->flags & OPTION_MULTI_WORD) && !(option->flags & OPTION_REPEATED))
+            return set_words(field, text, error);
         return set_string(field, text, error);
     }
     panic("option %s has no kind", option->name);

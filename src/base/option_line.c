@@ -139,6 +139,7 @@ static void drop_words(struct words *words, size_t left)
 
 bool option_split_line(struct slice line, struct words *out)
 {
+    if (line.size == 0) return true; /* it may have no address to look at */
     struct reader reader = {line.data, line.data + line.size};
     struct buffer word = {0};
     size_t before = out->count;

@@ -302,12 +302,10 @@ enum status inert_option_check(const struct option *option, struct slice text, s
 {
     if (option->kind != OPTION_STRING) return STATUS_OK;
     if (!(option->flags & OPTION_MULTI_WORD)) return check_text(option->name, text, error);
-    struct words words = {0};
-    enum status status = STATUS_OK;
-    if (!option_split_line(text, &words))
-        status = refuse(error, "wrong number of arguments");
-    else if (words.count != 1 || words.items[0].size > 0)
-        status = check_words(option->name, &words, error);
+    struct words words = {0}, none = {0};
+    if (!option_split_line(text, &words)) return refuse(error, "wrong number of arguments");
+    bool is_empty = words.count == 1 && words.items[0].size == 0;
+    enum status status = check_words(option->name, is_empty ? &none : &words, error);
     option_free_words(&words);
     return status;
 }

@@ -37,6 +37,7 @@ static void blanks_separate_words(void **state)
     ASSERT_WORDS("set key value", "set|key|value");
     ASSERT_WORDS(" \t set\t key \r\n", "set|key");
     ASSERT_WORDS("", "");
+    assert_words((struct slice){0}, SLICE_LITERAL(""));
     ASSERT_WORDS("   ", "");
     ASSERT_WORDS("a\v b", "a\v|b"); /* a vertical tab is a blank between words only */
     ASSERT_WORDS(" \v a", "a");

@@ -136,6 +136,19 @@ static void bad_values_are_refused_with_the_words_of_redis(void **state)
                      STATUS_INVALID);
 }
 
+/* So that a file, where they stand without quotes, gives back the same text. */
+static void words_are_kept_joined_by_one_blank(void **state)
+{
+    (void)state;
+    assert_set("words", " 1  2\t3 ", "1 2 3");
+    assert_set("words", "\"\" \"a\"", "a");
+    assert_set("words", "\"\"", "");
+    assert_refused("words", "a \"b", "argument must be words without quotes");
+    assert_refused("words", "\"a\\\"b\"", "argument must be words without quotes");
+    assert_refused("words", "'a b'", "argument must be words without quotes");
+    assert_set("words", " 127.0.0.1\t-::1", "127.0.0.1 -::1");
+}
+
 static void a_string_may_be_set_from_itself(void **state)
 {
     (void)state;
@@ -203,6 +216,7 @@ int main(void)
         cmocka_unit_test(names_and_aliases_are_found_in_any_case),
         cmocka_unit_test(good_values_are_set_and_shown),
         cmocka_unit_test(bad_values_are_refused_with_the_words_of_redis),
+        cmocka_unit_test(words_are_kept_joined_by_one_blank),
         cmocka_unit_test(a_string_may_be_set_from_itself),
         cmocka_unit_test(a_file_shows_units_and_quotes),
         cmocka_unit_test(byte_units_are_those_of_redis),

@@ -156,6 +156,7 @@ static void an_inert_option_refuses_what_redis_would_refuse(void **state)
                                       "maxmemory-samples 0", "replica-priority 4294967296",
                                       "notify-keyspace-events yes", "oom-score-adj-values 1 2",
                                       "shutdown-on-sigint save nosave", "shutdown-on-sigint now x",
+                                      "shutdown-on-sigint '\"\"'",
                                       "latency-tracking-info-percentiles 50 101"};
     struct fixture *fixture = *state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
