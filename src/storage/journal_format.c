@@ -125,9 +125,10 @@ size_t record_find_voucher(const char *segment, size_t from, size_t end, uint64_
         /* The cheap test first: nearly every place fails it, in the middle of a value too. */
         uint64_t synced = get_le64(segment + at + 24), sequence = get_le64(segment + at + 16);
         if (synced < first || sequence <= synced || sequence > last) continue;
-        enum status status = record_parse(segment + at, end - at, run, &record);
-        if (status == STATUS_OK) return at;
-        hashed += get_le32(segment + at + 8);
+        size_t length = get_le32(segment + at + 8);
+        if (length > end - at) continue;
+        if (record_parse(segment + at, end - at, run, &record) == STATUS_OK) return at;
+        hashed += length;
         if (hashed / VOUCHER_MAX_PASSES > end - from) return at;
     }
     return 0;

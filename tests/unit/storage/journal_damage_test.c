@@ -324,6 +324,20 @@ static void the_search_in_a_torn_value_ends_soon(void **state)
     test_free(bytes);
 }
 
+/* A place that a length beyond the end rules out is not hashed, and does not count as if it were. */
+static void places_with_impossible_lengths_vouch_for_nothing(void **state)
+{
+    (void)state;
+    char *bytes = test_calloc(1, TORN_BYTES);
+    for (size_t i = 0; i < TORN_BYTES; i += RECORD_HEADER_BYTES) {
+        put_le32(bytes + i + 8, UINT32_MAX - (uint32_t)i);
+        put_le64(bytes + i + 16, FIRST + 2);
+        put_le64(bytes + i + 24, FIRST);
+    }
+    assert_int_equal(record_find_voucher(bytes, 64, TORN_BYTES, RUN, FIRST, LAST), 0);
+    test_free(bytes);
+}
+
 static void the_search_in_a_value_made_of_false_records_ends_soon_and_asks_somebody(void **state)
 {
     (void)state;
@@ -354,6 +368,7 @@ int main(void)
         TEST(a_lone_damaged_header_is_refused),
         TEST(a_newer_format_is_refused),
         cmocka_unit_test(the_search_in_a_torn_value_ends_soon),
+        cmocka_unit_test(places_with_impossible_lengths_vouch_for_nothing),
         cmocka_unit_test(the_search_in_a_value_made_of_false_records_ends_soon_and_asks_somebody),
         TEST(a_repair_cuts_at_the_damage),
         TEST(a_repair_may_fail_at_any_call),
