@@ -32,7 +32,8 @@ struct metric {
     const char *name; /* kelvin_journal_appended_bytes_total */
     enum metric_kind kind;
     size_t offset;    /* of the field in the module's metrics struct */
-    const char *unit; /* "bytes", "seconds", "" */
+    const char *unit; /* "bytes", "" ; "seconds": the field holds microseconds; "milliseconds": shown as
+                         seconds on the metrics page */
     const char *info; /* its name in INFO, or NULL */
     const char *help;
 };

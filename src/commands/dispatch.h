@@ -12,6 +12,7 @@
 #ifndef KELVIN_COMMANDS_DISPATCH_H
 #define KELVIN_COMMANDS_DISPATCH_H
 
+#include "base/metric_page.h"
 #include "commands/command.h"
 #include "commands/session.h"
 #include "protocol/parser.h"
@@ -112,6 +113,11 @@ struct server {
     void (*enable_active_expire)(bool on);
     void (*memory_doctor)(struct buffer *out);
     void (*memory_stats)(struct command_run *run);
+    /* All figures that the metrics page has (base/metric_page.h). */
+    void (*visit_metrics)(const struct metric_visitor *visitor);
+    void (*reset_metrics)(void); /* CONFIG RESETSTAT, METRICS RESET */
+    /* Whether the data are there and writes are taken; if not, `error` says why. */
+    bool (*is_ready)(struct error *error);
     const struct command_options *options;        /* live */
     bool loading;                                 /* -LOADING */
     int64_t proto_max_bulk_bytes;                 /* the longest string; proto-max-bulk-len */

@@ -20,6 +20,13 @@ void module_list(struct command_run *run);
 void module_load(struct command_run *run);
 void module_unload(struct command_run *run);
 
+/* metrics.c */
+void metrics_get(struct command_run *run);
+void metrics_help(struct command_run *run);
+void metrics_list(struct command_run *run);
+void metrics_page(struct command_run *run);
+void metrics_reset(struct command_run *run);
+
 /* lolwut.c */
 void server_lolwut(struct command_run *run);
 

@@ -320,17 +320,7 @@ static void config_rewrite(struct command_run *run)
 
 static void config_resetstat(struct command_run *run)
 {
-    for (unsigned i = 0; i < METRIC_PARTS; i++) {
-        struct metric_part part = parts_metrics(config_parts, i);
-        metric_reset(part.table, part.metrics);
-    }
-    for (int i = 0; i < command_count(); i++) {
-        const struct command *command = command_at(i);
-        memset(command_stats(command), 0, sizeof(struct command_stats));
-        for (int k = 0; k < command->subcommand_count; k++)
-            memset(command_stats(&command->subcommands[k]), 0, sizeof(struct command_stats));
-    }
-    dispatch_reset_stats();
+    metrics_reset_all();
     reply_ok(run->reply);
 }
 

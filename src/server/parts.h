@@ -86,6 +86,13 @@ void info_append(const struct slice *sections, int count, struct buffer *out);
 void info_cron(void); /* ten times a second: rates */
 void info_finish(void);
 
+/* --- metrics.c --- */
+void metrics_init(struct parts *parts);
+/* As struct server (commands/dispatch.h) promises it. */
+void metrics_visit(const struct metric_visitor *visitor);
+void metrics_reset_all(void);
+bool metrics_is_ready(struct error *error);
+
 /* --- config_command.c --- */
 void config_init(struct parts *parts);
 void config_run(struct command_run *run);

@@ -58,6 +58,11 @@ const char *server_ok_means(int appendfsync)
     }
 }
 
+bool server_is_stopping(void)
+{
+    return state.phase == DRAINING;
+}
+
 struct metric_part parts_metrics(struct parts *parts, unsigned index)
 {
     const struct metric_part all[METRIC_PARTS] = {
@@ -389,6 +394,7 @@ static void fill_server(struct parts *parts)
     server.proto_max_bulk_bytes = parts->settings.net.proto_max_bulk_bytes;
     state.last_save_s = clock_wall_ms() / 1000;
     info_init(parts);
+    metrics_init(parts);
     config_init(parts);
 }
 

@@ -11,6 +11,9 @@
  * failure has been logged in one line. */
 int server_serve(struct parts *parts);
 
+/* Clients are being sent away. Loop thread. */
+bool server_is_stopping(void);
+
 /* What a reply "OK" to a write means under this policy, as a sentence. */
 const char *server_ok_means(int appendfsync);
 

@@ -119,7 +119,7 @@ const struct option_table leveldb_option_table = {
                "leveldb_" name_ "_writes", "Writes to " text_ "."),                                \
         METRIC(syncs[kind_], name_ "_syncs_total", METRIC_COUNTER, "", "leveldb_" name_ "_syncs",  \
                "Syncs of " text_ "."),                                                             \
-        METRIC(sync_us[kind_], name_ "_sync_microseconds_total", METRIC_COUNTER, "microseconds",   \
+        METRIC(sync_us[kind_], name_ "_sync_seconds_total", METRIC_COUNTER, "seconds",              \
                "leveldb_" name_ "_sync_microseconds", "Time spent in syncs of " text_ ".")
 
 static const struct metric metric_rows[] = {

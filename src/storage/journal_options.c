@@ -99,7 +99,7 @@ static const struct metric metrics[] = {
      "journal_unmarked_bytes", "Bytes of records that are not yet durable in LevelDB."},
     {"kelvin_journal_max_bytes", METRIC_GAUGE, FIELD(max_bytes), "bytes", "journal_max_bytes",
      "The limit to these in force now: journal-max-size, or what was found where that is 0."},
-    {"kelvin_journal_last_sync_unix_milliseconds", METRIC_GAUGE, FIELD(last_sync_unix_ms),
+    {"kelvin_journal_last_sync_timestamp_seconds", METRIC_GAUGE, FIELD(last_sync_unix_ms),
      "milliseconds", "journal_last_sync_unix_ms", "When the last sync ended, since 1970."},
     {"kelvin_journal_free_disk_bytes", METRIC_GAUGE, FIELD(free_disk_bytes), "bytes",
      "journal_free_disk_bytes", "Free bytes of the file system, as last seen."},
