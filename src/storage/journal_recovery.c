@@ -11,7 +11,9 @@
  *        - of the same boot, the page cache has survived: everything below the append offset, and
  *          every segment before another, must be there;
  *        - of another boot it is a torn end and dropped, with all that follows, unless a later
- *          record or header vouches that the missing sequence had been synced. */
+ *          record or header vouches that the missing sequence had been synced. Behind the mark of
+ *          a clean end nobody looks for such a record, nor on the same boot: what lies there is of
+ *          an earlier run, and a client may have chosen the bytes. */
 #include "storage/journal_internal.h"
 
 #include "base/check.h"
@@ -248,9 +250,18 @@ static enum status damaged_at(const struct candidate *candidate, uint64_t expect
                      (unsigned long long)expected, reason, advice);
 }
 
+/* Whether what lies behind the last record cannot have been written by this run: the mark of a clean
+ * end stands there, or the machine still runs that kept the append offset. Then no bytes of an
+ * earlier run, whatever they look like, are taken for records. */
+static bool is_end_certain(const struct recovery *recovery, const struct candidate *candidate,
+                           const struct journal_found *found)
+{
+    return found->clean_end || is_same_boot(recovery, candidate);
+}
+
 /* The chain's records end with chain[index]; is that a torn end, or damage? */
 static enum status judge_end(struct recovery *recovery, size_t index, uint64_t expected,
-                             struct error *error)
+                             const struct journal_found *found, struct error *error)
 {
     struct candidate *at = recovery->chain[index];
     size_t end = atomic_load(&at->segment->published);
@@ -266,8 +277,8 @@ static enum status judge_end(struct recovery *recovery, size_t index, uint64_t e
     if (is_same_boot(recovery, at) && at->is_closed)
         return damaged_at(at, expected, "a later segment was begun since the machine was started, "
                           "and is missing", error);
-    if (record_find_voucher(at->segment->view, end, at->segment->bytes, run, expected,
-                            last))
+    if (!is_end_certain(recovery, at, found) &&
+        record_find_voucher(at->segment->view, end, at->segment->bytes, run, expected, last))
         return damaged_at(at, expected, "a later one of the same file says that it had been synced",
                           error);
     for (size_t i = 0; i < recovery->count; i++) {
@@ -314,7 +325,7 @@ static enum status scan_chain(struct recovery *recovery, struct journal_found *f
         if (candidate->segment->header.replaces_from) expected = candidate->segment->header.first_sequence;
         scan_segment(recovery, candidate, &expected, found);
         if (goes_on(recovery, i, expected)) continue;
-        enum status status = judge_end(recovery, i, expected, error);
+        enum status status = judge_end(recovery, i, expected, found, error);
         if (status == STATUS_CORRUPT && recovery->journal->accepts_damage)
             status = STATUS_OK; /* `error` tells the caller */
         if (status != STATUS_OK) return status;

@@ -338,6 +338,22 @@ static void places_with_impossible_lengths_vouch_for_nothing(void **state)
     test_free(bytes);
 }
 
+static void numbers_that_no_record_could_have_cost_the_search_nothing(void **state)
+{
+    (void)state;
+    char *bytes = test_malloc(TORN_BYTES);
+    for (size_t i = 0; i < TORN_BYTES; i += RECORD_HEADER_BYTES) {
+        bool is_mark = i % (2 * RECORD_HEADER_BYTES) == 0; /* with a payload: none is */
+        put_le64(bytes + i, 1);
+        put_le32(bytes + i + 8, is_mark ? TORN_BYTES / 2 : TORN_BYTES * 64u);
+        put_le32(bytes + i + 12, is_mark ? 0 : 1);
+        put_le64(bytes + i + 16, FIRST + 2);
+        put_le64(bytes + i + 24, FIRST);
+    }
+    assert_int_equal(record_find_voucher(bytes, 64, TORN_BYTES, RUN, FIRST, LAST), 0);
+    test_free(bytes);
+}
+
 static void the_search_in_a_value_made_of_false_records_ends_soon_and_asks_somebody(void **state)
 {
     (void)state;
@@ -369,6 +385,7 @@ int main(void)
         TEST(a_newer_format_is_refused),
         cmocka_unit_test(the_search_in_a_torn_value_ends_soon),
         cmocka_unit_test(places_with_impossible_lengths_vouch_for_nothing),
+        cmocka_unit_test(numbers_that_no_record_could_have_cost_the_search_nothing),
         cmocka_unit_test(the_search_in_a_value_made_of_false_records_ends_soon_and_asks_somebody),
         TEST(a_repair_cuts_at_the_damage),
         TEST(a_repair_may_fail_at_any_call),
