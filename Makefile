@@ -9,7 +9,7 @@
 #   make instructions count the instructions of a request against limits (BENCH="--top 20")
 #   make torture      crash and fault tests that take long
 #   make foreign      Redis's own test suite (needs root, tcl; fetches Debian's source of redis)
-#   make fuzz         fuzz the parsers (FUZZ_SECONDS=30 each)
+#   make fuzz         fuzz parsers, records, configuration, command streams (FUZZ_SECONDS=30 each)
 #   make install      PREFIX=/usr/local DESTDIR=   (make uninstall takes it away again)
 #   make docs         write README's list of commands and redis.conf.example anew from the server's tables
 #   make clean
@@ -59,7 +59,7 @@ endif
 
 OUR_CPPFLAGS := -Isrc -D_GNU_SOURCE
 OUR_FLAGS    := -pthread -fno-omit-frame-pointer
-LIBRARIES    := -lleveldb -levent -lcrypto -lm -pthread
+LIBRARIES    := -lleveldb -levent -lcrypto -lz -lm -pthread
 
 ifeq ($(SAN),)
 OUR_CPPFLAGS += -DKELVIN_JEMALLOC
