@@ -122,7 +122,8 @@ static void tell_expiry(struct command_run *run, int64_t unit_ms, bool relative)
     }
     int64_t ms = view.expire_at_ms - (relative ? run->access.now_ms : 0);
     if (ms < 0) ms = 0;
-    reply_integer(run->reply, unit_ms == 1 ? ms : (ms + 500) / 1000);
+    /* Unsigned: any time up to the last millisecond may have been set. */
+    reply_integer(run->reply, unit_ms == 1 ? ms : (int64_t)(((uint64_t)ms + 500) / 1000));
 }
 
 /* TTL key */
