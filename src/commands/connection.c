@@ -60,6 +60,18 @@ static bool authenticate(struct slice user, struct slice password)
            (!*server.password() || is_password(password));
 }
 
+/* Logs in, or replies why not. */
+static bool log_in(struct command_run *run, struct slice user, struct slice password)
+{
+    if (!authenticate(user, password)) {
+        acl_log_denied(run, user);
+        reply_error(run->reply, wrong_password);
+        return false;
+    }
+    run->session->authenticated = true;
+    return true;
+}
+
 /* AUTH [username] password */
 void connection_auth(struct command_run *run)
 {
@@ -75,19 +87,8 @@ void connection_auth(struct command_run *run)
                                 "the default user. Are you sure your configuration is correct?");
         return;
     }
-    if (!authenticate(user, run->argv[run->argc - 1])) {
-        acl_log_denied(run, user);
-        reply_error(run->reply, wrong_password);
-        return;
-    }
-    run->session->authenticated = true;
-    reply_ok(run->reply);
+    if (log_in(run, user, run->argv[run->argc - 1])) reply_ok(run->reply);
 }
-
-struct hello_options {
-    int version; /* 0: as it is */
-    const struct slice *user, *password, *name;
-};
 
 /* Printable and without blanks: the line of CLIENT LIST must stay readable. */
 static bool is_plain_word(struct slice text)
@@ -105,10 +106,11 @@ static bool check_name(struct command_run *run, struct slice name)
     return false;
 }
 
-static bool hello_parse(struct command_run *run, struct hello_options *options)
+/* 0: as it is. */
+static bool hello_version(struct command_run *run, int *out)
 {
     int64_t version;
-    *options = (struct hello_options){0};
+    *out = 0;
     if (run->argc < 2) return true;
     if (!run_get_integer_in(run, run->argv[1], INT64_MIN, INT64_MAX,
                             "Protocol version is not an integer or out of range", &version))
@@ -117,17 +119,21 @@ static bool hello_parse(struct command_run *run, struct hello_options *options)
         reply_error(run->reply, "NOPROTO unsupported protocol version");
         return false;
     }
-    options->version = (int)version;
+    *out = (int)version;
+    return true;
+}
+
+/* Each option takes effect when its turn comes: those before a wrong one have. */
+static bool hello_take_options(struct command_run *run)
+{
     for (int i = 2; i < run->argc; i++) {
         struct slice word = argument_text(run->argv[i]);
         int more = run->argc - 1 - i;
         if (slice_equal_nocase(word, "auth") && more >= 2) {
-            options->user = &run->argv[i + 1];
-            options->password = &run->argv[i + 2];
+            if (!log_in(run, run->argv[i + 1], run->argv[i + 2])) return false;
             i += 2;
         } else if (slice_equal_nocase(word, "setname") && more) {
-            options->name = &run->argv[++i];
-            if (!check_name(run, *options->name)) return false;
+            if (!connection_set_name(run, run->argv[++i])) return false;
         } else {
             reply_error_format(run->reply, "ERR Syntax error in HELLO option '%.*s'",
                                (int)word.size, word.data);
@@ -159,16 +165,8 @@ static void hello_reply(struct command_run *run)
 /* HELLO [protover [AUTH username password] [SETNAME clientname]] */
 void connection_hello(struct command_run *run)
 {
-    struct hello_options options;
-    if (!hello_parse(run, &options)) return;
-    if (options.user) {
-        if (!authenticate(*options.user, *options.password)) {
-            acl_log_denied(run, *options.user);
-            reply_error(run->reply, wrong_password);
-            return;
-        }
-        run->session->authenticated = true;
-    }
+    int version;
+    if (!hello_version(run, &version) || !hello_take_options(run)) return;
     if (!run->session->authenticated) {
         reply_error(run->reply,
                     "NOAUTH HELLO must be called with the client already authenticated, otherwise "
@@ -176,8 +174,7 @@ void connection_hello(struct command_run *run)
                     "client and select the RESP protocol version at the same time");
         return;
     }
-    if (options.name && !connection_set_name(run, *options.name)) return;
-    if (options.version) reply_set_version(run->reply, options.version);
+    if (version) reply_set_version(run->reply, version);
     hello_reply(run);
 }
 

@@ -50,8 +50,10 @@ void session_reset(struct session *session, bool authenticated)
     session->database = 0;
     session->authenticated = authenticated;
     session->no_evict = session->no_touch = false;
-    session->reply_mode = REPLY_ON;
-    reply_set_enabled(session->reply, true);
+    if (session->reply_mode != REPLY_SKIP) { /* it is RESET's own reply that is skipped */
+        session->reply_mode = REPLY_ON;
+        reply_set_enabled(session->reply, true);
+    }
     reply_set_version(session->reply, 2);
     session->name[0] = 0;
 }
