@@ -178,6 +178,22 @@ static enum status parse_class(const struct slice *words, struct output_limit *l
     return STATUS_OK;
 }
 
+/* As words, also those inside of a quoted one: an option on the command line is often one text. */
+static bool split_all(const char *text, struct words *out)
+{
+    struct words outer = {0};
+    struct buffer plain = {0};
+    bool done = option_split_line(slice_from_text(text), &outer);
+    for (size_t i = 0; i < outer.count; i++) {
+        buffer_append_slice(&plain, outer.items[i]);
+        buffer_append_text(&plain, " ");
+    }
+    option_free_words(&outer);
+    done = done && option_split_line(buffer_slice(&plain), out);
+    buffer_free(&plain);
+    return done;
+}
+
 enum status limits_parse_output(const char *text, struct output_limit limits[CLASS_COUNT],
                                 struct error *error)
 {
@@ -186,7 +202,7 @@ enum status limits_parse_output(const char *text, struct output_limit limits[CLA
     enum status status = STATUS_OK;
     memcpy(merged, limits, sizeof merged);
     /* Several lines of the file are joined by line ends, which separate words as blanks do. */
-    if (!option_split_line(slice_from_text(text), &words) || words.count % 4 != 0)
+    if (!split_all(text, &words) || words.count % 4 != 0)
         status = error_set(error, STATUS_INVALID,
                            "Wrong number of arguments in buffer limit configuration.");
     for (size_t i = 0; status == STATUS_OK && i < words.count; i += 4)

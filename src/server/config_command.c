@@ -257,6 +257,13 @@ static void rewrite_done(struct job *job)
     ((struct rewrite *)(void *)job)->over = true;
 }
 
+static void reset_option(struct settings *settings, struct slice name)
+{
+    void *options;
+    const struct option *option = settings_find(settings, name, &options);
+    option_set(option, options, slice_from_text(option->default_text), NULL);
+}
+
 static void copy_settings(struct settings *to)
 {
     settings_init(to);
@@ -270,6 +277,11 @@ static void copy_settings(struct settings *to)
             buffer_free(&text);
         }
     }
+    /* Set by nobody, these follow maxmemory; as lines of the file they would no longer. */
+    if (!config_parts->settings.block_cache_given)
+        reset_option(to, SLICE_LITERAL("leveldb-block-cache"));
+    if (!config_parts->settings.write_buffer_given)
+        reset_option(to, SLICE_LITERAL("leveldb-write-buffer"));
     mem_free(to->file);
     to->file = mem_dup(config_parts->settings.file, strlen(config_parts->settings.file) + 1);
 }

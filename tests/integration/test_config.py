@@ -336,6 +336,32 @@ def what_was_changed_is_there_after_rewrite_and_restart(t):
 
 
 @test
+def what_follows_maxmemory_does_not_get_into_the_file(t):
+    server = t.new_server()
+    path = os.path.join(server.folder, "kelvin.conf")
+    with open(path, "w") as out:
+        out.write("maxmemory 100mb\n")
+    server.command.insert(1, path)
+    server.start()
+    client = t.client(server)
+    client.run("CONFIG", "SET", "maxmemory", "200mb")
+    expect(client.run("CONFIG", "REWRITE"), b"OK")
+    with open(path) as file:
+        text = file.read()
+    assert "maxmemory 200mb" in text, text
+    for name in ("leveldb-block-cache", "leveldb-write-buffer"):
+        assert name not in text or name in os.environ.get("KELVIN_OPTIONS", ""), text
+
+
+@test
+def several_words_of_an_option_may_be_one_text_on_the_command_line(t):
+    line = "normal 1mb 512kb 5"
+    theirs, ours = (t.client(server(*["--client-output-buffer-limit", line])) for server in (t.redis, t.server))
+    name = ("CONFIG", "GET", "client-output-buffer-limit")
+    expect(ours.run(*name), theirs.run(*name))
+
+
+@test
 def rewrite_without_a_file_is_an_error(t):
     expect(t.client(t.server()).call("CONFIG", "REWRITE").raw,
            b"-ERR The server is running without a config file\r\n")
