@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 #
 #   make              build/kelvin-server and build/kelvin-check
-#   make run          install what is missing, build, serve on 127.0.0.1:6379 with the data in ./data
+#   make run          install what is missing, build, serve on 127.0.0.1:6379 with the data in ./data, metrics
+#                     on http://127.0.0.1:9121/metrics (METRICS_PORT=0: not)
 #   make test         install what is missing, build, run all tests
 #   make unit         unit tests alone (TESTS=tests/unit/base: only those below that folder)
 #   make lint         layer check, clang-tidy, cppcheck, shellcheck
@@ -24,6 +25,7 @@ PREFIX ?= /usr/local
 CFLAGS ?= -O2 -g
 SAN    ?=
 DATA   ?= ./data
+METRICS_PORT ?= 9121
 CONF   ?=
 TESTS  ?= tests/unit
 FUZZ_SECONDS ?= 30
@@ -186,7 +188,7 @@ export TSAN_OPTIONS  ?= halt_on_error=1:second_deadlock_stack=1:suppressions=$(C
 run:
 	deps/install.sh run
 	$(MAKE) all
-	$(SERVER) $(CONF) --dir $(DATA)
+	$(SERVER) $(CONF) --dir $(DATA) $(if $(CONF),,--metrics-port $(METRICS_PORT))
 
 test:
 	deps/install.sh run test

@@ -6,8 +6,8 @@
 # README.md beside this file says what each is for.
 set -euo pipefail
 
-run_packages="gcc g++ make libleveldb-dev libevent-dev libxxhash-dev libjemalloc-dev libssl-dev"
-test_packages="libcmocka-dev libhiredis-dev redis-server redis-tools python3 python3-redis procps valgrind"
+run_packages="gcc g++ make libleveldb-dev libevent-dev libxxhash-dev libjemalloc-dev libssl-dev zlib1g-dev"
+test_packages="libcmocka-dev libhiredis-dev redis-server redis-tools python3 python3-redis procps valgrind prometheus"
 lint_packages="clang clang-format clang-tidy cppcheck libclang-rt-14-dev shellcheck python3"
 
 print=no
@@ -44,10 +44,10 @@ if [ -z "$missing" ]; then exit 0; fi
 as_root=""
 if [ "$(id -u)" -ne 0 ]; then as_root="sudo"; fi
 
-# A freshly installed redis-server must not start by itself: it would sit on our port.
+# A freshly installed redis-server or prometheus must not start by itself: it would sit on its port.
 policy=/usr/sbin/policy-rc.d
 guard=no
-if [[ " $missing " == *" redis-server "* ]] && [ ! -e "$policy" ]; then
+if [[ " $missing " =~ " redis-server "|" prometheus " ]] && [ ! -e "$policy" ]; then
     guard=yes
     printf '#!/bin/sh\nexit 101\n' | $as_root tee "$policy" >/dev/null
     $as_root chmod 755 "$policy"

@@ -13,7 +13,7 @@
 /* Limits of the buckets on a page, 2^first, 2^(first+step), ... 2^last of the histogram's own unit. The
  * 272 buckets of a histogram would make pages of megabytes. 3 <= first. */
 struct metric_scale {
-    double per_unit; /* what the histogram counts in, per second */
+    uint64_t per_unit; /* what the histogram counts in, per second; a power of ten */
     unsigned first, last, step;
 };
 /* Microseconds: 16 us to 17 s by twos. Nanoseconds: 256 ns to 17 s by fours. */

@@ -59,7 +59,7 @@ static void reply_histogram(struct reply *reply, const struct metric_sample *sam
     } quantiles[] = {{"p50", 0.5}, {"p99", 0.99}, {"p99.9", 0.999}};
     enum { QUANTILES = sizeof quantiles / sizeof *quantiles };
     const struct histogram *histogram = sample->histogram;
-    double per_unit = sample->scale->per_unit;
+    double per_unit = (double)sample->scale->per_unit;
     reply_map(reply, 3 + QUANTILES);
     reply_bulk_text(reply, "count");
     reply_integer(reply,

@@ -17,6 +17,7 @@ struct parts {
     int lock_fd;
     struct loop *loop;
     struct net *net;
+    struct http *http; /* NULL: metrics-port is 0 */
     struct job_queue *jobs;
     struct store *store;
     struct leveldb_options store_options; /* it is opened with; start-up and the batch writer's thread */
@@ -27,6 +28,7 @@ struct parts {
     struct memory_budget *budget;
 
     struct net_metrics net_metrics;
+    struct http_metrics http_metrics;
     struct job_metrics job_metrics;
     struct journal_metrics journal_metrics;
     struct cache_metrics cache_metrics;
@@ -52,7 +54,7 @@ struct metric_part {
     const struct metric_table *table;
     void *metrics;
 };
-enum { METRIC_PARTS = 8 };
+enum { METRIC_PARTS = 9 };
 struct metric_part parts_metrics(struct parts *parts, unsigned index);
 
 /* --- startup.c: opens store and journal, applies what is left. May block: a thread of its own. --- */

@@ -68,6 +68,7 @@ struct metric_part parts_metrics(struct parts *parts, unsigned index)
     const struct metric_part all[METRIC_PARTS] = {
         {&dispatch_metric_table, &dispatch_metrics},
         {&net_metric_table, &parts->net_metrics},
+        {&http_metric_table, &parts->http_metrics},
         {&keyspace_metric_table, &parts->keyspace_metrics},
         {&cache_metric_table, &parts->cache_metrics},
         {&journal_metric_table, &parts->journal_metrics},
@@ -462,6 +463,8 @@ static enum status set_up(struct parts *parts, struct error *error)
     fill_server(parts);
     status = net_create(&parts->net, parts->loop, &settings->net, &parts->net_metrics, &hooks, error);
     if (status == STATUS_OK) status = net_listen(parts->net, error);
+    if (status == STATUS_OK)
+        status = http_create(&parts->http, parts->loop, &settings->http, &parts->http_metrics, error);
     if (status != STATUS_OK) return status;
     memory_budget_cron(parts->budget);
     state.cron = loop_timer_create(parts->loop, CRON_MS, cron, parts);
@@ -524,6 +527,7 @@ static void tear_down(struct parts *parts)
     }
     loop_timer_destroy(state.cron);
     if (parts->keyspace) keyspace_finish_commit(parts->keyspace);
+    http_destroy(parts->http);
     net_destroy(parts->net);
     parts->net = NULL;
     let_signals_hurry();

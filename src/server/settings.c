@@ -26,6 +26,7 @@ struct settings_part settings_part(struct settings *settings, unsigned index)
     const struct settings_part parts[SETTINGS_PARTS] = {
         {&server_option_table, &settings->server},
         {&net_option_table, &settings->net},
+        {&http_option_table, &settings->http},
         {&keyspace_option_table, &settings->keyspace},
         {&journal_option_table, &settings->journal},
         {&cache_option_table, &settings->cache},

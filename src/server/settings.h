@@ -8,6 +8,7 @@
 
 #include "base/option.h"
 #include "commands/options.h"
+#include "net/http.h"
 #include "net/net.h"
 #include "server/options.h"
 #include "storage/batch_writer.h"
@@ -20,6 +21,7 @@
 struct settings {
     struct server_options server;
     struct net_options net;
+    struct http_options http;
     struct keyspace_options keyspace;
     struct cache_options cache;
     struct job_options jobs;
@@ -38,7 +40,7 @@ struct settings_part {
     const struct option_table *table;
     void *options;
 };
-enum { SETTINGS_PARTS = 10 };
+enum { SETTINGS_PARTS = 11 };
 
 void settings_init(struct settings *settings); /* all defaults */
 void settings_free(struct settings *settings);

@@ -180,9 +180,9 @@ static void a_histogram_of_nanoseconds_is_shown_in_seconds_with_its_labels(void 
     buffer_append(&text, "", 1);
     check_buckets(text.data, &last);
     assert_int_equal(last, 1);
-    assert_non_null(strstr(text.data, "t_wait_seconds_bucket{command=\"get\",le=\"1.023e-06\"} 0\n"));
-    assert_non_null(strstr(text.data, "t_wait_seconds_bucket{command=\"get\",le=\"4.095e-06\"} 1\n"));
-    assert_non_null(strstr(text.data, "t_wait_seconds_sum{command=\"get\"} 1.5e-06\n"));
+    assert_non_null(strstr(text.data, "t_wait_seconds_bucket{command=\"get\",le=\"0.000001023\"} 0\n"));
+    assert_non_null(strstr(text.data, "t_wait_seconds_bucket{command=\"get\",le=\"0.000004095\"} 1\n"));
+    assert_non_null(strstr(text.data, "t_wait_seconds_sum{command=\"get\"} 0.0000015\n"));
     assert_non_null(strstr(text.data, "t_wait_seconds_count{command=\"get\"} 1\n"));
 }
 
