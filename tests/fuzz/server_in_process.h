@@ -336,6 +336,7 @@ static void server_start(void)
     open_storage();
     fill_server();
     info_init(&parts);
+    metrics_init(&parts);
     config_init(&parts);
     MUST(net_create(&parts.net, parts.loop, &parts.settings.net, &parts.net_metrics, &hooks, NULL));
     MUST(net_listen(parts.net, NULL));
