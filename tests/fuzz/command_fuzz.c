@@ -5,9 +5,9 @@
  * whole, valid reply, and when the connection is over nothing of it may be left; then the data is
  * dropped, so that each input meets an empty server.
  *
- * Not sent: what waits for a time or for others, what turns replies off, options that change
- * what a connection may send, and LCS of strings that are longer than the input (it is quadratic).
- */
+ * Not sent: what waits for a time or for others, what turns replies off, and options that change
+ * what a connection may send. */
+#include "commands/argument.h"
 #include "fuzz/resp_check.h"
 #include "fuzz/server_in_process.h"
 
@@ -38,19 +38,11 @@ static bool has_word(const struct request *request, const char *const *words)
 {
     for (; *words; words++)
         for (int i = 1; i < request->argc; i++)
-            if (is(request->argv[i], *words)) return true;
+            if (argument_is(request->argv[i], *words)) return true;
     return false;
 }
 
-static bool makes_long_strings(struct slice name)
-{
-    static const char *const names[] = {"setrange", "setbit", "bitfield", "append", "bitop", NULL};
-    for (size_t i = 0; names[i]; i++)
-        if (is(name, names[i])) return true;
-    return false;
-}
-
-static bool is_left_out(const struct request *request, bool long_strings)
+static bool is_left_out(const struct request *request)
 {
     static const char *const timed[] = {"pause", "reply", "sleep", NULL};
     static const char *const connection_options[] = {"bind",
@@ -68,46 +60,50 @@ static bool is_left_out(const struct request *request, bool long_strings)
                                                      NULL};
     struct slice name = request->argv[0];
     if (is(name, "wait")) return true;
-    if (is(name, "lcs")) return long_strings;
     if (is(name, "client") || is(name, "debug")) return has_word(request, timed);
     return is(name, "config") && has_word(request, connection_options);
+}
+
+/* False: nothing behind it is answered. */
+static bool plan_request(struct plan *plan, const struct request *request)
+{
+    static const char *const kill[] = {"kill", NULL};
+    struct slice name = request->argv[0];
+    plan->replies++;
+    plan->resp3 |= is(name, "hello");
+    plan->sets_options |= is(name, "config") || is(name, "debug");
+    plan->loose |=
+        is(name, "post") || is(name, "host:") || (is(name, "client") && has_word(request, kill));
+    return !is(name, "quit");
 }
 
 /* Reads the input as the server will, on a copy: inline requests are unescaped in place. */
 static struct plan make_plan(const uint8_t *data, size_t size)
 {
-    struct plan plan = {0};
+    struct plan plan = {.send_bytes = size};
     const struct parser_limits limits = {.max_bulk_bytes = parts.settings.net.proto_max_bulk_bytes,
                                          .authenticated = true};
     struct parser *parser = parser_create();
     char *copy = malloc(size + 1);
-    bool long_strings = false, quit = false;
     ASSERT(copy);
     memcpy(copy, data, size);
-    for (size_t at = 0; !quit;) {
+    bool goes_on = true;
+    for (size_t at = 0, used = 0; goes_on; at += used) {
         struct request request;
-        size_t used = 0;
         const char *error;
         request_init(&request);
         enum parser_result result =
             parser_next(parser, &limits, copy + at, size - at, &used, &request, &error);
-        if (result == PARSER_COMMAND && request.argc > 0) {
-            struct slice name = request.argv[0];
-            quit = is_left_out(&request, long_strings);
-            if (!quit) plan.replies++;
-            if (is(name, "quit")) quit = true, used = size - at;
-            if (is(name, "post") || is(name, "host:") || is(name, "client")) plan.loose = true;
-            plan.resp3 |= is(name, "hello");
-            plan.sets_options |= is(name, "config") || is(name, "debug");
-            long_strings |= makes_long_strings(name);
-            if (quit && !is(name, "quit")) used = 0;
+        goes_on = result == PARSER_COMMAND;
+        if (result == PARSER_ERROR) plan.replies++;
+        if (goes_on && request.argc > 0) {
+            goes_on = !is_left_out(&request);
+            if (goes_on)
+                goes_on = plan_request(&plan, &request);
+            else
+                plan.send_bytes = at;
         }
         request_release(&request);
-        at += used;
-        plan.send_bytes = at;
-        if (result == PARSER_ERROR) plan.replies++;
-        if (result == PARSER_ERROR || result == PARSER_MORE) plan.send_bytes = size;
-        if (result != PARSER_COMMAND) break;
     }
     parser_destroy(parser);
     free(copy);
