@@ -317,6 +317,8 @@ static void server_start(void)
     socket_path = temp_folder_path(main_folder, "socket");
     ASSERT(command_table_init(NULL, 0, &bad));
     settings_init(&parts.settings);
+    mem_free(parts.settings.file);
+    parts.settings.file = temp_folder_path(main_folder, "k.conf"); /* for CONFIG REWRITE */
     set_own_options();
     set_option("journal-io", "write");
     set_option("journal-segment-size", "1mb");
