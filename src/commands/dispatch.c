@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "commands/dispatch_internal.h"
+#include "commands/notice.h"
 #include "commands/options.h"
 #include "commands/server.h"
 #include "commands/transaction.h"
@@ -241,6 +242,9 @@ static bool may_run(struct session *session, const struct command *command,
         reply_error(session->reply, "ERR Command not allowed inside a transaction");
     } else if (server.loading && !runs_while_loading(command)) {
         refuse(session, command, "LOADING", "Redis is loading the dataset in memory");
+    } else if (session->monitoring &&
+               (command->flags & (COMMAND_WRITE | COMMAND_READONLY | COMMAND_MAY_REPLICATE))) {
+        refuse(session, command, "ERR", "Replica can't interact with the keyspace");
     } else {
         return true;
     }
@@ -344,6 +348,23 @@ static void account_call(const struct command *command, const struct reply *repl
     state.last_ns = now_ns;
 }
 
+/* A call that has ended, and that took as long as somebody wants to know. */
+static void notice_end(struct session *session, const struct command *command, int argc,
+                       const struct slice *argv, int64_t began_ns)
+{
+    struct notice notice = {.session = session, .command = command, .argc = argc, .argv = argv,
+                            .run_ns = state.last_ns - began_ns, .ended_ns = state.last_ns};
+    const struct parking *parking = state.run ? NULL : state.parking; /* EXEC's commands have none */
+    if (parking && parking->parked_ns) {
+        bool has_run = parking->reason == PARK_COMMIT;
+        if (has_run) notice.ended_ns = parking->parked_ns;
+        notice.run_ns = parking->ran_ns + (has_run ? 0 : state.last_ns - parking->resumed_ns);
+        notice.wait_ns = parking->waited_ns;
+    }
+    notice_call(&notice);
+    if (!state.run) notice_settle(session->depends_on);
+}
+
 void dispatch_run_queued(struct command_run *run, const struct command *command, int argc,
                          const struct slice *argv)
 {
@@ -357,7 +378,11 @@ void dispatch_run_queued(struct command_run *run, const struct command *command,
     run->argc = argc;
     run->argv = argv;
     command->handler(run);
-    if (!run->access.wait && !run->parked_custom) account_call(command, run->reply, mark, began_ns);
+    if (!run->access.wait && !run->parked_custom) {
+        account_call(command, run->reply, mark, began_ns);
+        if (state.last_ns - began_ns >= notice_from_ns)
+            notice_end(run->session, command, argc, argv, began_ns);
+    }
     /* What ran before closed this client (CLIENT KILL): it gets no more. */
     if (was_closing) reply_rollback(run->reply, mark);
     run->command = outer;
@@ -410,6 +435,7 @@ static enum run_result run_once(struct command_run *run)
     }
     return RUN_DONE;
 wait:
+    notice_drop();
     access_abandon(access);
     reply_rollback(run->reply, mark);
     return RUN_WAITS;
@@ -427,11 +453,13 @@ static void step_reply_mode(struct session *session)
     }
 }
 
-static void account(const struct command *command, struct session *session, struct reply_mark mark,
-                    int64_t began_ns)
+static void account(const struct command *command, struct session *session,
+                    const struct request *request, struct reply_mark mark, int64_t began_ns)
 {
     account_call(command, session->reply, mark, began_ns);
     session->commands++;
+    if (state.last_ns - began_ns >= notice_from_ns)
+        notice_end(session, command, request->argc, request->argv, began_ns);
 }
 
 /* The present run's parking becomes the session's. */
@@ -441,6 +469,9 @@ static enum dispatch_result park(struct session *session, struct request *reques
     struct parking *parking = state.parking;
     state.parking = NULL;
     parking->began_ns = began_ns;
+    parking->parked_ns = clock_monotonic_ns();
+    parking->ran_ns +=
+        parking->parked_ns - (parking->resumed_ns ? parking->resumed_ns : began_ns);
     counter_add(&dispatch_metrics.parked, 1);
     parking_enter(parking, session, request, reason);
     return DISPATCH_PARKED;
@@ -464,9 +495,10 @@ static enum dispatch_result execute(struct session *session, struct request *req
     if (result == RUN_COMMITS) {
         state.parking->reply_begin = mark;
         session->committing = true;
+        notice_settle(session->depends_on); /* the commands of an EXEC */
         return park(session, request, PARK_COMMIT, began_ns);
     }
-    account(command, session, mark, began_ns);
+    account(command, session, request, mark, began_ns);
     if (run.keys_follow && stream_go_on(session, state.parking) == STREAM_WAITS)
         return park(session, request, PARK_STREAM, began_ns);
     return DISPATCH_DONE;
@@ -535,7 +567,18 @@ static void end_commit(const struct parking *parking, const struct command *comm
     struct session *session = parking->session;
     session->committing = false;
     if (command->handler == command_exec) transaction_discard(session);
-    account(command, session, parking->reply_begin, parking->began_ns);
+    account(command, session, parking->request, parking->reply_begin, parking->began_ns);
+}
+
+/* DEBUG SLEEP stands for a command that takes long: in Redis it holds everybody up. */
+static void count_wait(struct parking *parking)
+{
+    parking->resumed_ns = clock_monotonic_ns();
+    int64_t passed_ns = parking->resumed_ns - parking->parked_ns;
+    if (parking->reason == PARK_TIME && is_debug(row_again(parking->request)))
+        parking->ran_ns += passed_ns;
+    else if (parking->reason != PARK_COMMIT)
+        parking->waited_ns += passed_ns;
 }
 
 void dispatch_again(struct parking *parking)
@@ -546,6 +589,7 @@ void dispatch_again(struct parking *parking)
     int64_t began_ns = parking->began_ns;
     enum park_reason reason = parking->reason;
     counter_add(&dispatch_metrics.reruns, 1);
+    count_wait(parking);
     parking_leave(parking);
     state.parking = parking;
     state.last_ns = 0;

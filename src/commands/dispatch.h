@@ -118,7 +118,8 @@ struct server {
     void (*reset_metrics)(void); /* CONFIG RESETSTAT, METRICS RESET */
     /* Whether the data are there and writes are taken; if not, `error` says why. */
     bool (*is_ready)(struct error *error);
-    const struct command_options *options;        /* live */
+    const struct command_options *options;        /* live; then notice_refresh */
+    bool (*is_secret_option)(struct slice name);  /* its value is shown to nobody */
     bool loading;                                 /* -LOADING */
     int64_t proto_max_bulk_bytes;                 /* the longest string; proto-max-bulk-len */
 };

@@ -26,6 +26,8 @@ struct parking {
     enum park_reason reason;
     int64_t wake_ms;   /* PARK_TIME */
     int64_t began_ns;
+    int64_t resumed_ns, parked_ns; /* when it last began to run again, and to wait; 0: never */
+    int64_t ran_ns, waited_ns;     /* before the present run */
     struct reply_mark reply_begin; /* PARK_COMMIT */
     /* What run_wait_barrier and run_wait_time need to know in the next run. */
     bool asked, answered;

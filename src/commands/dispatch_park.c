@@ -51,7 +51,8 @@ struct parking *parking_take(void)
     parking->asked = parking->answered = false;
     parking->unblock = UNBLOCK_NONE;
     parking->reason = PARK_DATA;
-    parking->began_ns = 0;
+    parking->began_ns = parking->resumed_ns = parking->parked_ns = 0;
+    parking->ran_ns = parking->waited_ns = 0;
     return parking;
 }
 
@@ -189,7 +190,7 @@ bool dispatch_is_paused(bool *writes_only, int64_t *until_ms)
 
 bool pause_stops(const struct session *session, const struct command *command)
 {
-    if (!state.paused || !dispatch_is_paused(NULL, NULL)) return false;
+    if (!state.paused || session->monitoring || !dispatch_is_paused(NULL, NULL)) return false;
     if (!state.writes_only) return true;
     const unsigned writes = COMMAND_WRITE | COMMAND_MAY_REPLICATE;
     if (command->flags & writes) return true;

@@ -17,5 +17,6 @@ extern const struct command_family server_family;
 extern const struct command_family acl_family;
 extern const struct command_family cluster_family;
 extern const struct command_family scripting_family;
+extern const struct command_family watching_family;
 
 #endif

@@ -13,6 +13,21 @@ static const struct option rows[] = {
      .offset = offsetof(struct command_options, acllog_max_length), .default_text = "128",
      .minimum = 0, .maximum = 1000000, .unit = "entries",
      .help = "How many refused logins ACL LOG remembers; the oldest ones go first."},
+    {.name = "slowlog-log-slower-than", .kind = OPTION_INTEGER, .flags = OPTION_LIVE,
+     .offset = offsetof(struct command_options, slowlog_slower_than_us), .default_text = "10000",
+     .minimum = -1, .maximum = INT64_MAX, .unit = "microseconds",
+     .help = "Commands that hold the loop for this long are remembered by SLOWLOG. What a command waits "
+     "for (records from the disk, a sync) does not hold the loop and does not count; SLOWLOG GET tells it "
+     "beside. 0 remembers every command, -1 none."},
+    {.name = "slowlog-max-len", .kind = OPTION_INTEGER, .flags = OPTION_LIVE,
+     .offset = offsetof(struct command_options, slowlog_max_length), .default_text = "128",
+     .minimum = 0, .maximum = INT64_MAX, .unit = "entries",
+     .help = "How many commands SLOWLOG remembers; the oldest ones go first. One takes up to 5 KB."},
+    {.name = "latency-monitor-threshold", .kind = OPTION_INTEGER, .flags = OPTION_LIVE,
+     .offset = offsetof(struct command_options, latency_threshold_ms), .default_text = "0",
+     .minimum = 0, .maximum = INT64_MAX, .unit = "milliseconds",
+     .help = "LATENCY tells of events that took this long: command, fast-command, loop-turn, load, "
+     "journal-append, journal-sync, batch. 0 watches nothing."},
     {.name = "latency-tracking", .kind = OPTION_BOOL, .flags = OPTION_LIVE,
      .offset = offsetof(struct command_options, latency_tracking), .default_text = "yes",
      .help = "Whether INFO latencystats tells how long each command took."},

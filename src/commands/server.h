@@ -30,6 +30,24 @@ void metrics_reset(struct command_run *run);
 /* lolwut.c */
 void server_lolwut(struct command_run *run);
 
+/* monitor.c */
+void server_monitor(struct command_run *run);
+
+/* slowlog.c */
+void slowlog_get(struct command_run *run);
+void slowlog_help(struct command_run *run);
+void slowlog_len(struct command_run *run);
+void slowlog_reset(struct command_run *run);
+
+/* latency_command.c */
+void latency_doctor(struct command_run *run);
+void latency_graph(struct command_run *run);
+void latency_help(struct command_run *run);
+void latency_histogram(struct command_run *run);
+void latency_history(struct command_run *run);
+void latency_latest(struct command_run *run);
+void latency_reset(struct command_run *run);
+
 /* server_save.c */
 void server_bgrewriteaof(struct command_run *run);
 void server_bgsave(struct command_run *run);

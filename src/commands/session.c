@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "commands/monitor.h"
 #include "commands/transaction.h"
 
 static struct list sessions = {{&sessions.head, &sessions.head}};
@@ -33,6 +34,7 @@ void session_close(struct session *session)
 {
     ASSERT_THREAD(THREAD_LOOP);
     if (session->parked) dispatch_cancel(session);
+    monitor_leave(session);
     transaction_discard(session);
     list_remove(&session->link);
     sessions_open--;
@@ -47,6 +49,7 @@ void session_close(struct session *session)
 void session_reset(struct session *session, bool authenticated)
 {
     transaction_discard(session);
+    monitor_leave(session);
     session->database = 0;
     session->authenticated = authenticated;
     session->no_evict = session->no_touch = false;
@@ -82,6 +85,7 @@ static const char *flags_of(const struct session *session, const struct session_
                             int64_t now_ms, char out[16])
 {
     char *p = out;
+    if (session->monitoring) *p++ = 'O';
     if (transaction_is_open(session)) *p++ = 'x';
     if (dispatch_is_blocked(session)) *p++ = 'b';
     if (transaction_is_dirty(session, now_ms)) *p++ = 'd';

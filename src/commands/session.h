@@ -53,6 +53,7 @@ struct session {
     int database;
     bool authenticated;
     bool no_evict, no_touch;
+    bool monitoring;                /* MONITOR: reads and writes no keys */
     bool closing;                   /* close was asked for: run nothing more */
     bool parked;                    /* a command waits: dispatch_park.c */
     bool committing;                /* a job reads what its request holds: the session must not be
@@ -67,6 +68,7 @@ struct session {
     char *name, *library_name, *library_version; /* owned, "" when unset: never NULL */
     struct transaction *transaction; /* NULL outside MULTI and WATCH */
     void *parking;                   /* dispatch's, while parked */
+    struct list_node monitor_link;   /* monitor.c's */
     uint64_t commands, bytes_in, bytes_out;
 };
 

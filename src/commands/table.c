@@ -24,6 +24,7 @@ struct row_entry {
 static const struct command_family *const families[] = {
     &string_family, &bitmap_family,     &hyperloglog_family, &keys_family,    &transaction_family,
     &acl_family,    &connection_family, &server_family,      &cluster_family, &scripting_family,
+    &watching_family,
 };
 
 static struct {

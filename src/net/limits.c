@@ -52,7 +52,8 @@ static void look_at(struct connection *connection, int64_t now_ms)
     }
     look_for_end(connection);
     int64_t timeout_s = net->options->timeout_s;
-    if (timeout_s > 0 && idle_ms > timeout_s * 1000 && !connection->holds_parked) {
+    if (timeout_s > 0 && idle_ms > timeout_s * 1000 && !connection->holds_parked &&
+        !connection->session.monitoring) {
         counter_add(&net->metrics->closed_idle, 1);
         log_write(LOG_VERBOSE, "client %llu closed: idle for %lld s",
                   (unsigned long long)connection->session.id, (long long)(idle_ms / 1000));

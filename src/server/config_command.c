@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "commands/families.h"
 #include "commands/latency.h"
+#include "commands/notice.h"
 #include "server/parts.h"
 #include "server/server.h"
 
@@ -15,6 +16,13 @@ static struct parts *config_parts;
 void config_init(struct parts *parts)
 {
     config_parts = parts;
+}
+
+bool config_is_secret(struct slice name)
+{
+    void *options;
+    const struct option *option = settings_find(&config_parts->settings, name, &options);
+    return option && (option->flags & OPTION_SECRET);
 }
 
 static bool is(struct slice word, const char *name)
@@ -181,6 +189,7 @@ static enum status apply(const struct change *changes, int count, const struct c
     log_set_level((enum log_level)settings->server.loglevel);
     server.proto_max_bulk_bytes = settings->net.proto_max_bulk_bytes;
     latency_normalize_options(&settings->commands);
+    notice_refresh();
     memory_budget_cron(parts->budget);
     return STATUS_OK;
 }

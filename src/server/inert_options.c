@@ -30,7 +30,6 @@ static const char *const on_errors[] = {"ignore", "panic", "panic-on-replicas", 
 #define THREADS "one thread runs the commands, job workers do the input and output of disks"
 #define SCRIPTS "there are no scripts yet"
 #define EVENTS "there are no keyspace notifications yet"
-#define SLOW "there is no slow log yet"
 #define TLS "there is no TLS yet"
 #define ACLS "there is only the default user"
 #define MEMORY "memory is managed in another way; see maxmemory and the cache options"
@@ -117,9 +116,6 @@ static const struct option inert_rows[] = {
           .alias = "zset-max-ziplist-value"),
     BYTES(LIVE, "stream-node-max-bytes", "4096", 0, INT64_MAX, ENCODING),
     NUMBER(LIVE, "stream-node-max-entries", "100", 0, INT64_MAX, ENCODING),
-    NUMBER(LIVE, "slowlog-log-slower-than", "10000", -1, INT64_MAX, SLOW),
-    NUMBER(LIVE, "slowlog-max-len", "128", 0, INT64_MAX, SLOW),
-    NUMBER(LIVE, "latency-monitor-threshold", "0", 0, INT64_MAX, SLOW),
     TEXT(LIVE, "notify-keyspace-events", "", EVENTS),
     NUMBER(LIVE, "busy-reply-threshold", "5000", 0, INT64_MAX, SCRIPTS, .alias = "lua-time-limit"),
     SWITCH(FIXED, "cluster-enabled", "no", CLUSTER),
@@ -143,8 +139,8 @@ static const struct option inert_rows[] = {
     NUMBER(LIVE, "cluster-replica-validity-factor", "10", 0, INT32_MAX, CLUSTER,
            .alias = "cluster-slave-validity-factor"),
     WORDS(FIXED, "replicaof", "", REPLICATION, .alias = "slaveof"),
-    TEXT(LIVE, "masterauth", "", REPLICATION),
-    TEXT(LIVE, "masteruser", "", REPLICATION),
+    TEXT(LIVE | OPTION_SECRET, "masterauth", "", REPLICATION),
+    TEXT(LIVE | OPTION_SECRET, "masteruser", "", REPLICATION),
     SWITCH(LIVE, "replica-serve-stale-data", "yes", REPLICATION, .alias = "slave-serve-stale-data"),
     SWITCH(LIVE, "replica-read-only", "yes", REPLICATION, .alias = "slave-read-only"),
     NUMBER(LIVE, "replica-priority", "100", 0, INT32_MAX, REPLICATION, .alias = "slave-priority"),
@@ -182,11 +178,11 @@ static const struct option inert_rows[] = {
     TEXT(LIVE, "tls-ciphersuites", "", TLS),
     TEXT(LIVE, "tls-client-cert-file", "", TLS),
     TEXT(LIVE, "tls-client-key-file", "", TLS),
-    TEXT(LIVE, "tls-client-key-file-pass", "", TLS),
+    TEXT(LIVE | OPTION_SECRET, "tls-client-key-file-pass", "", TLS),
     SWITCH(LIVE, "tls-cluster", "no", TLS),
     TEXT(LIVE, "tls-dh-params-file", "", TLS),
     TEXT(LIVE, "tls-key-file", "", TLS),
-    TEXT(LIVE, "tls-key-file-pass", "", TLS),
+    TEXT(LIVE | OPTION_SECRET, "tls-key-file-pass", "", TLS),
     SWITCH(LIVE, "tls-prefer-server-ciphers", "no", TLS),
     TEXT(LIVE, "tls-protocols", "", TLS),
     SWITCH(LIVE, "tls-replication", "no", TLS),

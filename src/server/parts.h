@@ -95,7 +95,12 @@ void metrics_visit(const struct metric_visitor *visitor);
 void metrics_reset_all(void);
 bool metrics_is_ready(struct error *error);
 
+/* --- latency_watch.c: ten times a second, events for LATENCY --- */
+void latency_watch_cron(const struct parts *parts);
+
 /* --- config_command.c --- */
+/* Whether an option of that name holds a password. */
+bool config_is_secret(struct slice name);
 void config_init(struct parts *parts);
 void config_run(struct command_run *run);
 

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "commands/notice.h"
 #include "commands/transaction.h"
 
 #include <errno.h>
@@ -100,6 +101,7 @@ static void on_store_health(void *context, enum status status, const char *text)
 static void on_acknowledged(void *context)
 {
     struct parts *parts = context;
+    notice_acknowledged();
     if (parts->net) net_acknowledged(parts->net);
 }
 
@@ -216,6 +218,7 @@ static void cron(void *context)
         memory_budget_cron(parts->budget);
         info_cron();
     }
+    latency_watch_cron(parts);
     last_save_s();
     if (parts->keyspace) {
         keyspace_cron(parts->keyspace);
@@ -392,11 +395,13 @@ static void fill_server(struct parts *parts)
     server.memory_stats = memory_stats;
     server.loading = true;
     server.options = &parts->settings.commands;
+    server.is_secret_option = config_is_secret;
     server.proto_max_bulk_bytes = parts->settings.net.proto_max_bulk_bytes;
     state.last_save_s = clock_wall_ms() / 1000;
     info_init(parts);
     metrics_init(parts);
     config_init(parts);
+    notice_refresh();
 }
 
 /* --- setting up and tearing down --- */
