@@ -16,7 +16,7 @@ import urllib.parse
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
-from harness import Client, Skip, expect, main, test, wait_until  # noqa: E402
+from harness import Client, Skip, expect, main, scaled, test, wait_until  # noqa: E402
 from servers import die_with_parent, free_port  # noqa: E402
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -361,8 +361,8 @@ def one_request_in_small_pieces_is_one_request(t):
 def slow_clients_are_cut_off_and_cost_the_others_nothing(t):
     server = with_http(t)
     client = t.client(server)
-    # More than are let in; each would go on for ever, a byte now and then.
-    slow = [socket.create_connection(("127.0.0.1", server.http_port), timeout=60) for _ in range(50)]
+    # In the long form more than are let in; each would go on for ever, a byte now and then.
+    slow = [socket.create_connection(("127.0.0.1", server.http_port), timeout=60) for _ in range(scaled(50, 20))]
     alive, deadline = list(slow), time.monotonic() + 120
     most = 0
     while alive and time.monotonic() < deadline:
@@ -401,6 +401,20 @@ def who_does_not_read_is_cut_off(t):
     wait_until(lambda: client.run("METRICS", "GET", "kelvin_http_pages_total")[1] == 1, 60, "the page")
     wait_until(lambda: client.run("METRICS", "GET", "kelvin_http_connections")[1] == 0, 60, "no connections")
     connection.close()
+
+
+@test
+def a_stop_ends_connections_in_every_state(t):
+    server = with_http(t)
+    client = t.client(server)
+    connections = [socket.create_connection(("127.0.0.1", server.http_port), timeout=60) for _ in range(40)]
+    for number, connection in enumerate(connections):
+        if number % 3:
+            connection.sendall(b"GET /metrics HTTP/1.1\r\n" + b"\r\n" * (number % 3 - 1))
+    wait_until(lambda: client.run("METRICS", "GET", "kelvin_http_connections")[1] > 10, 60, "connections")
+    expect(server.stop(), 0, "exit status")
+    for connection in connections:
+        connection.close()
 
 
 @test
