@@ -95,10 +95,30 @@ def reconnects(client):
     other.close()
 
 
+def what_is_slow(client):
+    before = client.config_get("slowlog-log-slower-than")
+    client.config_set("slowlog-log-slower-than", 0)
+    client.set("slow", "x y")
+    entry = client.slowlog_get(1)[0]
+    client.config_set("slowlog-log-slower-than", before["slowlog-log-slower-than"])
+    assert entry["command"] == b"SET slow x y" and entry["duration"] >= 0, entry
+    assert client.slowlog_len() > 0 and client.slowlog_reset()
+    assert client.execute_command("LATENCY", "LATEST") == []
+
+
+def monitors(client):
+    with client.monitor() as monitor:
+        client.set("seen", 'a "b"\n')
+        seen = next(line for line in monitor.listen() if "seen" in line["command"])
+    assert seen["db"] == 0 and seen["command"].startswith('SET seen a "b"'), seen
+    assert seen["client_type"] == ("unix" if client.connection_pool.connection_kwargs.get("path") else "tcp"), seen
+
+
 def main():
     passed = failed = 0
     for way, client in (("TCP", redis.Redis(port=PORT)), ("unix socket", redis.Redis(unix_socket_path=SOCKET))):
-        for function in (commands, any_bytes, pipelines, transactions, watched_keys, scan_iterators, reconnects):
+        for function in (commands, any_bytes, pipelines, transactions, watched_keys, scan_iterators, what_is_slow,
+                         monitors, reconnects):
             name = "python3-redis, %s: %s" % (way, function.__name__.replace("_", " "))
             try:
                 function(client)

@@ -75,6 +75,24 @@ async function ioredis(name, options) {
             keys.forEach((key) => found.add(key));
         assert.equal(found.size, 3000);
     });
+    await check(name + ': slow log', async () => {
+        await client.config('SET', 'slowlog-log-slower-than', 0);
+        await client.set('slow', 'x');
+        const [entry] = await client.slowlog('GET', 1);
+        await client.config('SET', 'slowlog-log-slower-than', 10000);
+        assert.deepEqual(entry[3], ['set', 'slow', 'x']);
+        assert.ok(entry[0] >= 0 && entry[2] >= 0 && typeof entry[4] === 'string');
+        assert.deepEqual(entry[6].filter((_, i) => i % 2 === 0), ['wait_usec', 'run_usec', 'sync_usec']);
+    });
+    await check(name + ': monitor', async () => {
+        const monitor = await client.duplicate().monitor();
+        const seen = new Promise((resolve) => monitor.on('monitor', (time, words) => {
+            if (words[1] === 'seen') resolve(words);
+        }));
+        await client.set('seen', 'a "b"');
+        assert.deepEqual(await seen, ['set', 'seen', 'a "b"']);
+        monitor.disconnect();
+    });
     await check(name + ': reconnect', async () => {
         const id = await client.client('ID');
         const other = client.duplicate();
