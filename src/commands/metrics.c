@@ -10,12 +10,6 @@
 /* METRICS */
 void metrics_page(struct command_run *run)
 {
-    if (run->argc > 1) { /* it has subcommands, but this is none */
-        reply_error_format(run->reply, "ERR unknown subcommand '%.*s'. Try METRICS HELP.",
-                           (int)(run->argv[1].size < 128 ? run->argv[1].size : 128),
-                           run->argv[1].data);
-        return;
-    }
     struct buffer text = {0};
     struct metric_page page = {&text, METRIC_TEXT};
     struct metric_visitor visitor = metric_page_visitor(&page);
