@@ -28,6 +28,7 @@ struct mem_usage {
     size_t rss_anonymous; /* RssAnon */
     size_t rss_file;      /* RssFile + RssShmem */
     size_t peak_rss;      /* VmHWM */
+    size_t threads, descriptors; /* how many the process has */
 };
 /* Reads /proc: not on the loop (a worker calls it and hands the result over). */
 void mem_usage_read(struct mem_usage *out);

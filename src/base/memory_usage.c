@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  *
- * What the kernel says about our memory and the machine's. Reads files under /proc and /sys: any
+ * What the kernel says about our memory and the machine's, and what else /proc says beside it. Reads files under /proc and /sys: any
  * thread but the loop. A file that is missing or unreadable counts as "unknown". */
 #include "base/memory.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,10 +19,22 @@ static size_t kilobytes_after(const char *line, const char *name)
     return (size_t)strtoull(line + length, NULL, 10) * 1024;
 }
 
+static size_t count_descriptors(void)
+{
+    size_t count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    if (!folder) return 0;
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;)
+        if (entry->d_name[0] != '.') count++;
+    closedir(folder);
+    return count - 1; /* the folder's own */
+}
+
 void mem_usage_read(struct mem_usage *out)
 {
     memset(out, 0, sizeof *out);
     mem_allocator_read(out);
+    out->descriptors = count_descriptors();
     FILE *file = fopen("/proc/self/status", "re");
     if (!file) return;
     char line[256];
@@ -30,6 +43,7 @@ void mem_usage_read(struct mem_usage *out)
         out->rss_anonymous += kilobytes_after(line, "RssAnon:");
         out->rss_file += kilobytes_after(line, "RssFile:") + kilobytes_after(line, "RssShmem:");
         out->peak_rss += kilobytes_after(line, "VmHWM:");
+        if (strncmp(line, "Threads:", 8) == 0) out->threads = strtoul(line + 8, NULL, 10);
     }
     fclose(file);
 }

@@ -163,6 +163,13 @@ static void visit_processor(const struct metric_visitor *visitor)
         seconds(loop.ru_utime) + seconds(loop.ru_stime));
 }
 
+static double max_descriptors(void)
+{
+    struct rlimit limit = {0};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return (double)limit.rlim_cur;
+}
+
 static void visit_process(const struct metric_visitor *visitor)
 {
     struct parts *parts = metrics_parts;
@@ -179,6 +186,12 @@ static void visit_process(const struct metric_visitor *visitor)
         (double)mem_allocated_bytes());
     ONE("kelvin_maxmemory_bytes", METRIC_GAUGE, "bytes", "The limit in force: maxmemory.", "",
         (double)memory_budget_maxmemory(parts->budget));
+    ONE("kelvin_process_threads", METRIC_GAUGE, "", "Threads of the process; as last read.", "",
+        (double)usage->threads);
+    ONE("kelvin_process_open_descriptors", METRIC_GAUGE, "",
+        "Open files and sockets of the process; as last read.", "", (double)usage->descriptors);
+    ONE("kelvin_process_max_descriptors", METRIC_GAUGE, "", "How many it may have.", "",
+        max_descriptors());
     ONE("kelvin_process_start_time_seconds", METRIC_GAUGE, "seconds",
         "When the process started, since 1970.", "", (double)parts->started_ms / 1000);
     ONE("kelvin_ready", METRIC_GAUGE, "",

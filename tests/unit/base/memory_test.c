@@ -79,6 +79,7 @@ static void usage_follows_what_is_allocated(void **state)
     enum { SIZE = 32 << 20 };
     struct mem_usage before, during;
     mem_usage_read(&before);
+    assert_true(before.threads >= 1 && before.descriptors >= 3 && before.descriptors < 100);
     char *bytes = mem_alloc(SIZE);
     /* Page by page, so that no compiler finds the writes useless. */
     for (size_t i = 0; i < SIZE; i += 4096) *(volatile char *)(bytes + i) = 1;
