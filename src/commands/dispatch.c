@@ -40,6 +40,8 @@ static const struct metric rows[] = {
                     "Malformed requests."),
     DISPATCH_METRIC("denied_total", denied_auth, "total_commands_denied",
                     "Commands of clients that had not authenticated."),
+    DISPATCH_METRIC("slow_total", slow, "total_commands_slow",
+                    "Commands that held the loop for slowlog-log-slower-than: SLOWLOG GET names them."),
 };
 const struct metric_table dispatch_metric_table = {"commands", rows, sizeof rows / sizeof *rows};
 

@@ -150,7 +150,8 @@ int64_t dispatch_time_ms(void);
 
 /* Figures of dispatch as a whole. */
 struct dispatch_metrics {
-    struct counter commands, rejected, errors, unknown, parked, reruns, protocol_errors, denied_auth;
+    struct counter commands, rejected, errors, unknown, parked, reruns, protocol_errors, denied_auth,
+        slow;
 };
 extern struct dispatch_metrics dispatch_metrics;
 extern const struct metric_table dispatch_metric_table;

@@ -124,6 +124,7 @@ void slowlog_settle(uint64_t sequence)
         entry->sequence = sequence;
         entry->awaits_sync = sequence > reached;
         if (entry->awaits_sync) state.awaiting++;
+        counter_add(&dispatch_metrics.slow, 1);
         list_push_front(&state.entries, node);
         state.length++;
     }

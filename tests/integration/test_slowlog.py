@@ -88,6 +88,8 @@ def the_threshold_is_live_and_counts_what_a_command_ran(t):
         return [e for e in entries(client, -1) if e[3][0] == name]
     expect([e[3][2] for e in found(b"DEBUG")], [b"0.3"])
     assert found(b"DEBUG")[0][2] >= 300000
+    name, counted = client.run("METRICS", "GET", "kelvin_commands_slow_total")
+    assert int(counted) >= 1, (name, counted)
     client.run("CONFIG", "SET", "slowlog-log-slower-than", "-1")
     client.run("DEBUG", "SLEEP", "0.3")
     expect(len(found(b"DEBUG")), 1)
