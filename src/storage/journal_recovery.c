@@ -251,12 +251,12 @@ static enum status damaged_at(const struct candidate *candidate, uint64_t expect
 }
 
 /* Whether what lies behind the last record cannot have been written by this run: the mark of a clean
- * end stands there, or the machine still runs that kept the append offset (whose own write may have
- * been cut short). Then no bytes of an earlier run, whatever they look like, are taken for records. */
+ * end stands there, or the machine still runs that kept the append offset. Then no bytes of an
+ * earlier run, whatever they look like, are taken for records. */
 static bool is_end_certain(const struct recovery *recovery, const struct candidate *candidate,
                            const struct journal_found *found)
 {
-    return found->clean_end || (candidate->has_offset && is_same_boot(recovery, candidate));
+    return found->clean_end || is_same_boot(recovery, candidate);
 }
 
 /* The chain's records end with chain[index]; is that a torn end, or damage? */
@@ -269,6 +269,9 @@ static enum status judge_end(struct recovery *recovery, size_t index, uint64_t e
     /* An operation takes several bytes, so that no record can have a higher sequence. */
     uint64_t last = expected;
     for (size_t i = 0; i < recovery->count; i++) last += recovery->all[i].segment->bytes;
+    if (is_same_boot(recovery, at) && !at->has_offset)
+        return damaged_at(at, expected, "the mark of how far this file was written is damaged",
+                          error);
     if (is_same_boot(recovery, at) && end < at->append_offset)
         return damaged_at(at, expected, "it was written since the machine was started", error);
     if (is_same_boot(recovery, at) && at->is_closed)
