@@ -109,6 +109,7 @@ CLIENTS    := $(patsubst %.c,$(OUT)/%,$(sort $(wildcard tests/clients/*.c)))
 LOAD       := $(OUT)/kelvin-load
 LOAD_MAIN  := $(OUT)/tests/bench/load/main.c.o
 LOAD_PARTS := $(filter-out $(LOAD_MAIN),$(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/bench/load/*.c))))
+TEST_LIBRARY := $(OUT)/libkelvin-test.a
 TEST_LIB   := $(patsubst %,$(OUT)/%.o,$(sort $(wildcard tests/lib/*.c))) $(LOAD_PARTS)
 
 .PHONY: all objects tests benches bench-tools fuzzers run test unit lint bench instructions torture foreign fuzz docs commands help install uninstall clean deps FORCE
@@ -132,30 +133,32 @@ $(CHECK): $(CHECK_MAIN) $(LIBRARY)
 	$(Q)$(LINK) -o $@ $< $(LIBRARY) $(LIBRARIES)
 
 # An archive, so that a program is linked with what it uses alone.
-$(LIBRARY): $(filter-out $(MAIN),$(OBJECTS)) $(CHECK_LIB) $(TEST_LIB)
+$(LIBRARY): $(filter-out $(MAIN),$(OBJECTS)) $(CHECK_LIB)
+$(TEST_LIBRARY): $(TEST_LIB)
+$(LIBRARY) $(TEST_LIBRARY):
 	$(call say,AR   $@)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-$(UNIT_TESTS): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
+$(UNIT_TESTS): $(OUT)/%: $(OUT)/%.c.o $(TEST_LIBRARY) $(LIBRARY)
 	$(call say,LINK $@)
-	$(Q)$(LINK) -o $@ $< $(LIBRARY) -lcmocka $(LIBRARIES)
+	$(Q)$(LINK) -o $@ $< $(TEST_LIBRARY) $(LIBRARY) -lcmocka $(LIBRARIES)
 
-$(BENCHES): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
+$(BENCHES): $(OUT)/%: $(OUT)/%.c.o $(TEST_LIBRARY) $(LIBRARY)
 	$(call say,LINK $@)
-	$(Q)$(LINK) -o $@ $< $(LIBRARY) $(LIBRARIES)
+	$(Q)$(LINK) -o $@ $< $(TEST_LIBRARY) $(LIBRARY) $(LIBRARIES)
 
-$(LOAD): $(LOAD_MAIN) $(LIBRARY)
+$(LOAD): $(LOAD_MAIN) $(TEST_LIBRARY) $(LIBRARY)
 	$(call say,LINK $@)
-	$(Q)$(LINK) -o $@ $< $(LIBRARY) $(LIBRARIES)
+	$(Q)$(LINK) -o $@ $< $(TEST_LIBRARY) $(LIBRARY) $(LIBRARIES)
 
 $(CLIENTS): $(OUT)/%: $(OUT)/%.c.o
 	$(call say,LINK $@)
 	$(Q)$(LINK) -o $@ $< -lhiredis
 
-$(FUZZERS): $(OUT)/%: $(OUT)/%.c.o $(LIBRARY)
+$(FUZZERS): $(OUT)/%: $(OUT)/%.c.o $(TEST_LIBRARY) $(LIBRARY)
 	$(call say,LINK $@)
-	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $< $(LIBRARY) $(LIBRARIES)
+	$(Q)$(LINK) -fsanitize=fuzzer -o $@ $< $(TEST_LIBRARY) $(LIBRARY) $(LIBRARIES)
 
 $(OUT)/tests/%.o: private OUR_CPPFLAGS += -Itests -Iutils
 $(OUT)/utils/%.o: private OUR_CPPFLAGS += -Iutils

@@ -160,7 +160,7 @@ static enum status open_socket(const struct http_options *options, int *out, boo
                                struct error *error)
 {
     struct sockaddr_storage address;
-    socklen_t size;
+    socklen_t size = 0;
     int on = 1;
     enum status status = parse_address(options, &address, &size, error);
     if (status != STATUS_OK) return status;

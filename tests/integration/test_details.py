@@ -100,7 +100,7 @@ def statistics(client):
     text = re.sub(r"usec=\d+,usec_per_call=[\d.]+,", "", text)
     return {name: value for name, value in (line.split(":", 1) for line in text.split("\r\n") if ":" in line)
             if not name.startswith(("instantaneous_", "total_net_", "total_reads_", "total_writes_", "expired_stale_",
-                                    "expire_cycle_"))}
+                                    "expire_cycle_", "reply_buffer_"))}
 
 
 @test

@@ -62,7 +62,7 @@ static void a_forgotten_event_begins_anew(void **state)
 static void more_events_than_there_is_room_for_are_not_kept(void **state)
 {
     (void)state;
-    static char names[100][8];
+    static char names[100][16];
     size_t kept = 0;
     for (int i = 0; i < 100; i++) {
         (void)snprintf(names[i], sizeof names[i], "e%d", i);

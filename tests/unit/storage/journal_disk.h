@@ -50,7 +50,7 @@ struct disk {
     unsigned long fail_at;    /* 0: never */
     unsigned long fail_count; /* how many in a row */
     int fail_errno;
-    bool is_short; /* every write is cut in two */
+    bool is_short; /* every write is cut in two, but those of one word: a kernel copies them whole */
     bool is_dead;  /* nothing has any effect any more */
     bool is_full;  /* no new space */
     uint64_t free_bytes; /* what is said to be free, unless it is full; 0: plenty */
@@ -195,7 +195,7 @@ static inline ssize_t disk_pwrite(void *context, int fd, const void *data, size_
 {
     DISK_ENTER(context)
     if (disk_fails(disk)) DISK_LEAVE((ssize_t)-1);
-    if (disk->is_short && size > 1) size /= 2;
+    if (disk->is_short && size > sizeof(uint64_t)) size /= 2;
     ssize_t wrote = pwrite(fd, data, size, offset);
     if (wrote > 0)
         disk_find_again(disk_file_of(disk, fd), (size_t)offset, (size_t)(offset + wrote));
