@@ -212,6 +212,9 @@ static void writes_end_while_what_is_free_still_covers_the_journal(void **state)
     enum status status;
     journal_set_store_need(fixture->journal, store_need);
     set_free(disk, store_need + space);
+    /* The look that finds the disk so: what may be appended until then was allowed by the one before. */
+    wait_until(fixture, try_append(fixture, false, &status));
+    wait_until(fixture, journal_free_disk_bytes(fixture->journal) <= store_need + space);
     wait_until(fixture, !try_append(fixture, false, &status) && status == STATUS_NO_SPACE);
     uint64_t unmarked = journal_unmarked_bytes(fixture->journal);
     assert_true(journal_needed_disk_bytes(fixture->journal) <= store_need + space);
