@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -20,6 +21,7 @@
 
 struct mailbox {
     _Atomic(struct letter *) newest;
+    atomic_uint putting; /* senders inside mailbox_put */
     int fd;
 };
 
@@ -36,6 +38,8 @@ enum status mailbox_create(struct mailbox **out, struct error *error)
 void mailbox_destroy(struct mailbox *mailbox)
 {
     if (!mailbox) return;
+    /* A sender whose letter has arrived may not have left yet. */
+    while (atomic_load_explicit(&mailbox->putting, memory_order_acquire) > 0) sched_yield();
     close(mailbox->fd);
     mem_free(mailbox);
 }
@@ -64,6 +68,7 @@ static bool letters_wait(struct mailbox *mailbox)
 
 void mailbox_put(struct mailbox *mailbox, struct letter *letter)
 {
+    atomic_fetch_add_explicit(&mailbox->putting, 1, memory_order_relaxed);
     struct letter *newest = atomic_load_explicit(&mailbox->newest, memory_order_relaxed);
     do {
         letter->next = newest;
@@ -71,6 +76,7 @@ void mailbox_put(struct mailbox *mailbox, struct letter *letter)
                                                     memory_order_acq_rel, memory_order_relaxed));
     /* From here on the letter may be gone. */
     if (newest == NULL) signal_receiver(mailbox);
+    atomic_fetch_sub_explicit(&mailbox->putting, 1, memory_order_release);
 }
 
 int mailbox_fd(const struct mailbox *mailbox)
